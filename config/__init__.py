@@ -1,0 +1,1 @@
+"""How wafleet is configured (config.settings) and how it logs (config.logging)."""

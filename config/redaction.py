@@ -1,0 +1,137 @@
+"""What a log line may show: an allow-list of fields, and a scrubber for everything that is text.
+
+A field whose name is not listed is replaced as a whole: forgetting to list one costs a value in
+the log, never a secret. Text is scrubbed even in listed fields. Scrubbing knows forms (numbers,
+jids, QR codes, keys, quoted data), not meaning: unquoted prose passes, so never put a message's
+body in the text of an exception or of a log event.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, MutableMapping
+
+REDACTED: Final = "[redacted]"
+
+# To show a new field, add its name here, and only if its values are ours to show: ids that we made,
+# codes from a fixed set, counts, durations. Never: text from users, pages or contacts, numbers,
+# jids, names of contacts, QR codes, keys, cookies, headers, URLs with queries.
+ALLOWED: Final[frozenset[str]] = frozenset(
+    {
+        # who and where
+        "event", "level", "logger", "timestamp", "version",
+        "session_id", "incarnation", "launch", "message_id", "request_id", "call_id", "child_id",
+        "actor", "loop", "pid", "pids", "survivors",
+        # what happened
+        "status", "reason", "code", "cause", "kind", "error", "detail", "what", "phase", "forced",
+        "missing", "critical", "cdp_event", "ack", "returncode", "signal", "source", "operation",
+        # how much
+        "seconds", "count", "attempt", "attempts", "calls", "sessions", "crashes", "settled",
+        "waiting", "restarts", "bytes", "limit", "number", "left", "stragglers", "pending", "lag",
+        # the API
+        "host", "port", "method", "route",
+        # files of ours
+        "path", "directory", "executable",
+        # made by config.logging from exc_info
+        "exception",
+    }
+)  # fmt: skip
+
+MADE: Final = frozenset({"level", "logger", "timestamp", "exception"})
+"""Fields that config.logging makes itself, after the caller's, and that are shown as they are."""
+
+IDS: Final = frozenset({"session_id", "message_id", "request_id", "child_id"})
+_ID: Final = re.compile(
+    r"[0-7](?=[0-9]*[A-Z])[0-9A-HJKMNP-TV-Z]{25}"  # ULID
+    r"|(?=[0-9a-f-]*[a-f])[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}"  # UUID
+)
+
+_ULID: Final = re.compile(r"((?<![\w+=-])[0-7](?=[0-9]*[A-Z])[0-9A-HJKMNP-TV-Z]{25}(?![\w+=-]))")
+_NUMBER: Final = re.compile(r"\+?\d(?:[\s()./\u2010-\u2015-]{0,3}\d){6,}")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9+/=_-]{20,}")
+_WORDS: Final = re.compile(r"[A-Za-z]{1,24}(?:[_-]{1,2}[A-Za-z]{1,24})*")
+_FORMS: Final = (
+    (
+        re.compile(
+            r"[^\s'\"<>()\[\]{},;=@]{1,128}@(?:[\w-]+\.)*"
+            r"(?:c\.us|g\.us|s\.whatsapp\.net|lid|broadcast|newsletter|call|bot)\b"
+        ),
+        "[jid]",
+    ),
+    (re.compile(r"\d@[^\s'\"]+"), "[qr]"),
+    (re.compile(r"\b(?:wsk|whsec)_[^\s'\"]+|\b[Bb]earer\s+[^\s'\"]+"), "[key]"),
+)
+# An apostrophe within a word opens nothing; a quote that is never closed reaches to the end.
+_QUOTED: Final = re.compile(
+    r"(?:(?<!\w)|(?<=\bb))'(?:\\.|.)*?(?:'(?!\w)|\Z)"
+    r"|\"(?:\\.|.)*?(?:\"|\Z)"
+    r"|`[^`]*(?:`|\Z)",
+    re.DOTALL,
+)
+_LONGEST: Final = 8_000
+_SHORTEST_TOKEN: Final = 20
+
+
+def scrub(text: str) -> str:
+    """Mask numbers of 7 digits or more, jids, QR codes, API keys and long random-looking tokens.
+
+    ULIDs, our own ids, stay readable.
+    """
+    pieces = _ULID.split(text)  # text, ULID, text, …
+    pieces[::2] = [_scrub_piece(piece) for piece in pieces[::2]]
+    return "".join(pieces)
+
+
+def scrub_foreign(text: str) -> str:
+    """Mask also whatever stands in quotes: in texts of others that is data."""
+    shown = _QUOTED.sub(lambda match: match[0][0] + "…" + match[0][0], text[:_LONGEST])
+    return scrub(shown) + ("…" if len(text) > _LONGEST else "")
+
+
+def redact(fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace every field that is not listed, and scrub the text in those that are, in place."""
+    for name, value in fields.items():
+        fields[name] = _shown(name, value) if name in ALLOWED else REDACTED
+    return fields
+
+
+def _shown(name: str, value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        if name in MADE or (name in IDS and _ID.fullmatch(value)):
+            return value
+        return scrub(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return _items(name, value)
+    return REDACTED
+
+
+def _items(name: str, values: Iterable[object]) -> list[object]:
+    plain = (str, int, float, bool, type(None))
+    return [_shown(name, item) if isinstance(item, plain) else REDACTED for item in values]
+
+
+def _scrub_piece(text: str) -> str:
+    for form, mask in _FORMS:
+        text = form.sub(mask, text)
+    return _NUMBER.sub("[number]", _TOKEN.sub(_mask_token, text))
+
+
+def _mask_token(match: re.Match[str]) -> str:
+    text = match[0]
+    # A path is judged part by part, so that file names stay readable; base64 has slashes as well,
+    # but seldom begins with one (and then its parts are judged).
+    parts = text.split("/") if text.startswith("/") else [text]
+    return "/".join("[token]" if _looks_random(part) else part for part in parts)
+
+
+def _looks_random(text: str) -> bool:
+    """Tell tokens from long words such as ConnectionRefusedError or remote-debugging-pipe."""
+    if len(text) < _SHORTEST_TOKEN:
+        return False
+    upper = sum(c.isupper() for c in text)
+    return _WORDS.fullmatch(text) is None or upper * 3 > len(text)
