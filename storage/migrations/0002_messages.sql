@@ -1,0 +1,44 @@
+-- depends: 0001_whatsapp_sessions
+-- One row per message, both directions. Outbound ones are sent in order of id.
+-- wa_id is WhatsApp's message id; the same one never stands twice for a chat and direction.
+CREATE TABLE messages (
+    id INTEGER PRIMARY KEY,
+    uuid TEXT NOT NULL UNIQUE,
+    whatsapp_session_id INTEGER NOT NULL REFERENCES whatsapp_sessions (id),
+    direction TEXT NOT NULL CHECK (direction IN ('outbound', 'inbound')),
+    chat TEXT NOT NULL,
+    sender TEXT,
+    wa_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (
+        state IN (
+            'accepted', 'sending', 'sent', 'delivered', 'read', 'played',
+            'unknown', 'failed', 'received'
+        )
+    ),
+    error_code TEXT,
+    error_detail TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    sent_at INTEGER,
+    delivered_at INTEGER,
+    read_at INTEGER,
+    CHECK ((direction = 'inbound') = (state = 'received')),
+    UNIQUE (whatsapp_session_id, direction, chat, wa_id)
+) STRICT;
+
+CREATE INDEX messages_outbox ON messages (whatsapp_session_id, id) WHERE state = 'accepted';
+
+CREATE INDEX messages_unsettled ON messages (whatsapp_session_id, id)
+    WHERE state IN ('sending', 'unknown');
+
+CREATE INDEX messages_receipts ON messages (whatsapp_session_id, wa_id)
+    WHERE direction = 'outbound';
+
+CREATE INDEX messages_newest ON messages (whatsapp_session_id, uuid);
+
+CREATE INDEX messages_chat ON messages (whatsapp_session_id, chat, uuid);
+
+CREATE INDEX messages_state ON messages (direction, state);

@@ -1,0 +1,121 @@
+"""The database file: made for its owner only, known as ours, sound, and opened the same way always.
+
+Everything here blocks; it runs before the store is open, or on a connection's own thread.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from storage.sqlite.errors import translated, unusable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+APPLICATION_ID: Final = 0x77614654
+"""Marks a database file as wafleet's ("waFT")."""
+
+OLDEST_SQLITE: Final = (3, 37, 0)
+_WAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+def connect(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
+    """Open an existing file in autocommit mode, waiting that long for locks; never make one."""
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode=rw",
+        uri=True,
+        timeout=busy_timeout_ms / 1000,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def connect_writer(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
+    """Open the connection that commits: every commit reaches the disk before it returns."""
+    connection = connect(path, busy_timeout_ms)
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_SIZE_LIMIT}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_reader(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
+    """Open a connection that can't change anything; with WAL it never waits for the writer."""
+    connection = connect(path, busy_timeout_ms)
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA trusted_schema = OFF")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def prepare_file(path: Path, busy_timeout_ms: int) -> None:
+    """Make the file if it is missing; prove that it is ours and sound; switch it to WAL.
+
+    Raises StoreBusy, StoreFull, StoreUnusable.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        needed = ".".join(map(str, OLDEST_SQLITE))
+        raise unusable(path, f"needs SQLite {needed}, this is {sqlite3.sqlite_version}; update it")
+    _ensure_private_file(path)
+    with translated(path), closing(connect(path, busy_timeout_ms)) as connection:
+        check_ours(connection, path)
+        _check_sound(connection, path)
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise unusable(path, "is on a file system without shared memory; use a local disk")
+
+
+def check_ours(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreUnusable for a database of another program; an empty one may become ours."""
+    mark = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if mark != APPLICATION_ID and (mark != 0 or tables != 0):
+        raise unusable(
+            path, "belongs to another program; move it away, or point data_dir elsewhere"
+        )
+
+
+def _check_sound(connection: sqlite3.Connection, path: Path) -> None:
+    # Damage shows either as a row other than "ok" or as an exception, which the caller translates.
+    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise unusable(
+            path,
+            f"is damaged ({str(verdict).splitlines()[0]}); stop wafleet, keep a copy of the file, "
+            "and put the last backup in its place",
+        )
+
+
+def _ensure_private_file(path: Path) -> None:
+    # Never open an existing file here: closing any descriptor of it would drop the locks that
+    # SQLite holds for this whole process.
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass  # The usual case; what it is gets checked below.
+    except OSError as error:
+        raise unusable(path, f"can't be made ({error.strerror}); check its directory") from error
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise unusable(path, "is not a file; move it away, or point data_dir elsewhere")
+        if found.st_mode & _OTHERS:
+            path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    except OSError as error:
+        raise unusable(
+            path, f"can't be made private ({error.strerror}); correct its owner"
+        ) from error

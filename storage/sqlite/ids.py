@@ -1,0 +1,25 @@
+"""Public ids: ULIDs that always grow, so that their order is the order of insertion."""
+
+from __future__ import annotations
+
+from ulid import ULID
+
+_RANDOM_BITS = 80
+
+
+class MonotonicIds:
+    """Makes ULIDs greater than `last` and than each one before, whatever the clock does.
+
+    Not safe to share between tasks: the adapter calls it inside its one write transaction.
+    """
+
+    def __init__(self, last: str | None = None) -> None:
+        self._last = int(ULID.from_str(last)) if last is not None else 0
+
+    def next(self, now_ms: int) -> str:
+        """Return a new id whose time is `now_ms`, or that of the last id if the clock went back."""
+        fresh = int(ULID.from_timestamp(now_ms))
+        if fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS:
+            fresh = self._last + 1
+        self._last = fresh
+        return str(ULID.from_int(fresh))

@@ -1,0 +1,259 @@
+"""The Store port: what the rest of wafleet may ask of its memory; records, a Protocol, errors.
+
+Only the composition root knows which adapter stands behind it. Times are integer milliseconds since
+the epoch, UTC, always passed in by the caller. Public ids are ULIDs (26 characters).
+
+    StoreError                 code, sentence
+    ├── SessionNotFound        no such session, or it was deleted
+    ├── MessageNotFound        no such message in that session
+    ├── StoreBusy              another program holds the database for too long; retry
+    ├── StoreFull              the disk is full; free space, then retry
+    └── StoreUnusable          not a database, damaged, not ours, made by a newer program
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class StoreError(Exception):
+    """Base of all storage failures; the text says what to do."""
+
+    code: ClassVar[str] = "storage_failed"
+
+
+class SessionNotFound(StoreError):  # noqa: N818 - the port speaks in domain words
+    code = "session_not_found"
+
+
+class MessageNotFound(StoreError):  # noqa: N818
+    code = "message_not_found"
+
+
+class StoreBusy(StoreError):  # noqa: N818
+    code = "storage_busy"
+
+
+class StoreFull(StoreError):  # noqa: N818
+    code = "storage_full"
+
+
+class StoreUnusable(StoreError):  # noqa: N818
+    code = "storage_unusable"
+
+
+class SessionStatus(StrEnum):
+    """The five public states of a session; the reason beside it tells why."""
+
+    QR_SCANNING = "qr_scanning"
+    AUTHENTICATED = "authenticated"
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    FAILED = "failed"
+
+
+class Desired(StrEnum):
+    """What the operator asked for last; the supervisor reconciles to it at every boot."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class Direction(StrEnum):
+    OUTBOUND = "outbound"
+    INBOUND = "inbound"
+
+
+class MessageState(StrEnum):
+    """Outbound: accepted → sending → sent → delivered → read → played; unknown, failed aside.
+
+    `unknown` means handed to the page, with no answer known: neither lost nor proven sent.
+    Inbound messages are `received`.
+    """
+
+    ACCEPTED = "accepted"
+    SENDING = "sending"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    READ = "read"
+    PLAYED = "played"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+    RECEIVED = "received"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    """One session as last committed."""
+
+    id: str
+    name: str
+    phone_number: str | None
+    desired: Desired
+    status: SessionStatus
+    reason: str
+    detail: str | None
+    since_ms: int
+    last_connected_ms: int | None
+    created_ms: int
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusChange:
+    """A session's new public state, written by its actor, or by the supervisor when none runs.
+
+    `incarnation` and `sequence` order changes: one that is not greater than the stored pair is
+    stale and is not written. `desired` and `phone_number` are left as they are when None.
+    """
+
+    session_id: str
+    incarnation: int
+    sequence: int
+    status: SessionStatus
+    reason: str
+    detail: str | None
+    since_ms: int
+    phone_number: str | None = None
+    desired: Desired | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRow:
+    """One message. `chat` is a jid; `wa_id` is WhatsApp's message id (the key's id part, hex)."""
+
+    id: str
+    session_id: str
+    direction: Direction
+    chat: str
+    sender: str | None
+    wa_id: str
+    kind: str
+    body: str
+    state: MessageState
+    error_code: str | None
+    error_detail: str | None
+    attempts: int
+    created_ms: int
+    updated_ms: int
+    sent_ms: int | None
+    delivered_ms: int | None
+    read_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewOutbound:
+    """A text that the API has validated; `wa_id` is allocated once, here, for ever."""
+
+    session_id: str
+    chat: str
+    wa_id: str
+    body: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewInbound:
+    """A message that a contact sent; repeats of the same (session, chat, wa_id) are stored once."""
+
+    session_id: str
+    chat: str
+    sender: str
+    wa_id: str
+    kind: str
+    body: str
+    sent_ms: int
+    now_ms: int
+
+
+class Store(Protocol):
+    """Every write is one transaction; when a call returns, it is on the disk."""
+
+    async def create_session(self, name: str, now_ms: int) -> tuple[SessionRow, bool]:
+        """Return the session of that name and whether it was made now (names are unique)."""
+
+    async def session(self, session_id: str) -> SessionRow:
+        """Return it. Raises SessionNotFound."""
+
+    async def sessions(self, *, after: str | None = None, limit: int = 100) -> Sequence[SessionRow]:
+        """Return sessions in order of id, those with an id greater than `after`."""
+
+    async def set_desired(self, session_id: str, desired: Desired, now_ms: int) -> SessionRow:
+        """Remember what the operator wants. Raises SessionNotFound."""
+
+    async def next_incarnation(self, session_id: str) -> int:
+        """Count a new life of the session's actor and return its number. Raises SessionNotFound."""
+
+    async def record_status(self, change: StatusChange) -> bool:
+        """Commit a state change; False if it was stale. Raises SessionNotFound.
+
+        Entering `connected` sets last_connected_ms.
+        """
+
+    async def delete_session(self, session_id: str, now_ms: int) -> None:
+        """Delete softly: the name becomes free, messages stay. Raises SessionNotFound."""
+
+    async def settle_after_boot(self, reason: str, now_ms: int) -> int:
+        """Mark every session that a previous life left live as disconnected; return how many.
+
+        Messages left in `sending` become `unknown`: that life died between hand-over and answer.
+        """
+
+    async def accept_message(self, new: NewOutbound) -> MessageRow:
+        """Store it as accepted. Raises SessionNotFound."""
+
+    async def claim_next(self, session_id: str, now_ms: int) -> MessageRow | None:
+        """Move the oldest accepted message to `sending`, attempts + 1, and return it, if any."""
+
+    async def record_sent(self, message_id: str, ack: int, now_ms: int) -> MessageRow:
+        """The page answered with an ack of at least 1. Never moves a message backwards."""
+
+    async def record_failed(
+        self, message_id: str, code: str, detail: str, now_ms: int
+    ) -> MessageRow:
+        """The page refused it before hand-over: it will never be sent."""
+
+    async def record_unknown(self, message_id: str, code: str, detail: str, now_ms: int) -> None:
+        """No answer is known after hand-over. Does nothing unless the message is `sending`."""
+
+    async def record_unsent(self, message_id: str, now_ms: int) -> None:
+        """It was claimed but certainly not handed over: back to accepted, if it is `sending`."""
+
+    async def record_acks(
+        self, session_id: str, wa_ids: Sequence[str], ack: int, now_ms: int
+    ) -> int:
+        """Apply a receipt to own messages and return how many it changed; only forward.
+
+        1 sent, 2 delivered, 3 read, 4 played, -1 refused.
+        """
+
+    async def unknown_messages(self, session_id: str, limit: int = 100) -> Sequence[MessageRow]:
+        """Return the outbound messages whose fate is unknown, oldest first."""
+
+    async def record_inbound(self, new: NewInbound) -> MessageRow | None:
+        """Store it; None if it was stored before. Raises SessionNotFound."""
+
+    async def message(self, session_id: str, message_id: str) -> MessageRow:
+        """Return it. Raises MessageNotFound."""
+
+    async def messages(
+        self,
+        session_id: str,
+        *,
+        before: str | None = None,
+        direction: Direction | None = None,
+        chat: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[MessageRow]:
+        """Return the newest first, those with an id below `before`. Raises SessionNotFound."""
+
+    async def message_counts(self) -> Mapping[tuple[Direction, MessageState], int]:
+        """Return how many messages are in each state; for /metrics."""
+
+    async def ping(self) -> None:
+        """Raise a StoreError if the store can't answer."""
