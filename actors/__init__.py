@@ -1,0 +1,1 @@
+"""What one session is and does: messages, the pure state machine, the actor and its bridge."""

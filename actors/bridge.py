@@ -1,0 +1,260 @@
+"""The one way from actors into asyncio, and back.
+
+An actor never awaits. It hands a coroutine function to a Bridge, goes on, and later finds an
+Outcome in its mailbox. A call that misses its deadline is answered with DeadlineExceeded but not
+cancelled: a cancelled pyppeteer call breaks its connection. It stays behind as a counted straggler;
+what it returns in the end, or returns to an actor that is gone, goes to the call's `discard`.
+
+    BridgeError             code, sentence
+    ├── DeadlineExceeded    the call did not answer in time
+    └── BridgeClosed        the bridge takes no calls any more: the process is ending
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import structlog
+
+from actors.base import tell
+from actors.messages import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from pykka import ActorRef
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class BridgeError(Exception):
+    """Base of the bridge's own failures."""
+
+    code: ClassVar[str] = "bridge_failed"
+
+
+class DeadlineExceeded(BridgeError):  # noqa: N818 - reads as what happened
+    code = "call_timed_out"
+
+
+class BridgeClosed(BridgeError):  # noqa: N818
+    code = "bridge_closed"
+
+
+class LoopThread:
+    """An asyncio loop on a thread of its own."""
+
+    def __init__(self, name: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+
+    def stop(self, timeout: float) -> bool:
+        """Stop the loop; False if its thread still runs after `timeout` seconds."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+
+class Timer:
+    """A pending `after`; cancel() is safe from any thread, before and after it has run out."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._handle: asyncio.TimerHandle | None = None
+        self._cancelled = False
+
+    def arm(self, seconds: float, fire: Callable[[], None]) -> None:
+        """Start counting; runs on the loop."""
+        if not self._cancelled:
+            self._handle = self._loop.call_later(seconds, fire)
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if self._handle is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._handle.cancel)
+
+
+class Bridge:
+    """Calls and timers on one loop, for actors in any thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
+        self._loop = loop
+        self._name = name
+        self._closed = False
+        self._running: set[asyncio.Task[Any]] = set()
+        self._stragglers = 0
+
+    @property
+    def stragglers(self) -> int:
+        """How many calls have missed their deadline and not ended yet."""
+        return self._stragglers
+
+    def call(
+        self,
+        work: Callable[[], Coroutine[Any, Any, T]],
+        *,
+        reply_to: ActorRef[Any],
+        call_id: int,
+        deadline: float,
+        discard: Callable[[T], Awaitable[object]] | None = None,
+    ) -> None:
+        """Run `work` on the loop; exactly one Outcome(call_id) follows within `deadline` s."""
+        if not self._submit(lambda: self._start(work, reply_to, call_id, deadline, discard)):
+            closed = BridgeClosed(f"The {self._name} loop takes no calls any more.")
+            tell(reply_to, Outcome(call_id=call_id, error=closed))
+
+    def after(self, seconds: float, reply_to: ActorRef[Any], message: object) -> Timer:
+        """Tell `message` to the actor in `seconds` (monotonic), unless cancelled."""
+        timer = Timer(self._loop)
+        self._submit(lambda: timer.arm(seconds, lambda: _fire(reply_to, message)))
+        return timer
+
+    def run(self, work: Callable[[], Coroutine[Any, Any, T]], timeout: float) -> T:
+        """Run `work` on the loop and block for its result: only for a dying actor's last act.
+
+        Raises TimeoutError (the work goes on), BridgeClosed, or what the work raises.
+        """
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        if not self._submit(lambda: self._start_blocking(work, future)):
+            raise BridgeClosed(f"The {self._name} loop takes no calls any more.")
+        return future.result(timeout)
+
+    async def close(self, timeout: float) -> int:
+        """Refuse calls from now on, wait for running ones, cancel the rest; return how many."""
+        self._closed = True
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout)
+        left = [task for task in self._running if not task.done()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=1.0)
+        return len(left)
+
+    def _submit(self, start: Callable[[], None]) -> bool:
+        if self._closed:
+            return False
+        try:
+            self._loop.call_soon_threadsafe(start)
+        except RuntimeError:  # the loop was closed between the check and the call
+            return False
+        return True
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = self._loop.create_task(coroutine)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    def _start(
+        self,
+        work: Callable[[], Coroutine[Any, Any, T]],
+        reply_to: ActorRef[Any],
+        call_id: int,
+        deadline: float,
+        discard: Callable[[T], Awaitable[object]] | None,
+    ) -> None:
+        self._spawn(self._carry(work, reply_to, call_id, deadline, discard))
+
+    async def _carry(
+        self,
+        work: Callable[[], Coroutine[Any, Any, T]],
+        reply_to: ActorRef[Any],
+        call_id: int,
+        deadline: float,
+        discard: Callable[[T], Awaitable[object]] | None,
+    ) -> None:
+        task = self._spawn(work())
+        done, _ = await asyncio.wait({task}, timeout=deadline)
+        if done:
+            if not tell(reply_to, _outcome(call_id, task)):
+                await self._dispose(task, discard)
+            return
+        late = DeadlineExceeded(f"No answer within {deadline:g} s.")
+        tell(reply_to, Outcome(call_id=call_id, error=late))
+        self._stragglers += 1
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._stragglers -= 1
+        await self._dispose(task, discard)
+
+    async def _dispose(
+        self, task: asyncio.Task[T], discard: Callable[[T], Awaitable[object]] | None
+    ) -> None:
+        """Nobody waits for this result any more: give a value back, log an error."""
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            log.warning("late_outcome_dropped", loop=self._name, error=type(error).__name__)
+        elif discard is not None:
+            await discard(task.result())
+
+    def _start_blocking(
+        self, work: Callable[[], Coroutine[Any, Any, T]], future: concurrent.futures.Future[T]
+    ) -> None:
+        task = self._spawn(work())
+
+        def settle(done: asyncio.Task[T]) -> None:
+            if done.cancelled():
+                future.set_exception(BridgeClosed(f"The {self._name} loop was closed."))
+            elif (error := done.exception()) is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(done.result())
+
+        task.add_done_callback(settle)
+
+
+def _outcome(call_id: int, task: asyncio.Task[Any]) -> Outcome:
+    if task.cancelled():
+        return Outcome(call_id=call_id, error=BridgeClosed("The call was cancelled."))
+    error = task.exception()
+    if error is None:
+        return Outcome(call_id=call_id, value=task.result())
+    if isinstance(error, Exception):
+        return Outcome(call_id=call_id, error=error)
+    return Outcome(call_id=call_id, error=RuntimeError(type(error).__name__))
+
+
+def _fire(reply_to: ActorRef[Any], message: object) -> None:
+    tell(reply_to, message)
+
+
+class FutureReply:
+    """A Reply that an asyncio task waits on; the first answer counts, later ones are dropped."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[Any] = self._loop.create_future()
+
+    def put(self, value: object) -> None:
+        """Answer, from any thread; after the loop has closed there is nobody to answer."""
+        try:
+            self._loop.call_soon_threadsafe(self._settle, value)
+        except RuntimeError:
+            return
+
+    def _settle(self, value: object) -> None:
+        if not self._future.done():
+            self._future.set_result(value)
+
+    async def wait(self, deadline: float) -> Any:
+        """Return the answer. Raises TimeoutError after `deadline` seconds."""
+        async with asyncio.timeout(deadline):
+            return await self._future

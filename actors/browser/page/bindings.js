@@ -1,0 +1,69 @@
+// Which of WhatsApp's bindings exist. wa-js says nothing when WhatsApp moves a module: its getters
+// become undefined and calls fail late. So every binding that is relied upon, by the adapter or by
+// the wa-js functions that it calls, is looked at here, by feature. `state` tells who we are and
+// whether we are connected; without it nothing can be said at all.
+
+/** @type {Record<string, Record<string, () => unknown>>} */
+const WAFLEET_BINDINGS = {
+  state: {
+    'Socket.state': () => WPP.whatsapp.Socket.state,
+    'Socket.on': () => WPP.whatsapp.Socket.on,
+    Stream: () => WPP.whatsapp.Stream.mode,
+    'Stream.on': () => WPP.whatsapp.Stream.on,
+    Conn: () => WPP.whatsapp.Conn.on,
+    UserPrefs: () =>
+      WPP.whatsapp.UserPrefs.getMaybeMeUser ?? WPP.whatsapp.UserPrefs.getMaybeMePnUser,
+    'functions.isRegistered': () => WPP.whatsapp.functions.isRegistered,
+    'Cmd.on': () => WPP.whatsapp.Cmd.on,
+  },
+  qr: {
+    'functions.isAuthenticated': () => WPP.whatsapp.functions.isAuthenticated,
+    'Cmd.refreshQR': () => WPP.whatsapp.Cmd.refreshQR,
+    Base64: () => WPP.whatsapp.Base64.encodeB64,
+    'multidevice.adv': () => WPP.whatsapp.multidevice.adv.getADVSecretKey,
+    'multidevice.waNoiseInfo': () => WPP.whatsapp.multidevice.waNoiseInfo.get,
+    'multidevice.waSignalStore': () => WPP.whatsapp.multidevice.waSignalStore.getRegistrationInfo,
+  },
+  send: {
+    WidFactory: () => WPP.whatsapp.WidFactory.createWid,
+    MsgKey: () => WPP.whatsapp.MsgKey,
+    MsgModel: () => WPP.whatsapp.MsgModel,
+    Wid: () => WPP.whatsapp.Wid,
+    ChatStore: () => WPP.whatsapp.ChatStore.get,
+    MsgStore: () => WPP.whatsapp.MsgStore.get,
+    ContactStore: () => WPP.whatsapp.ContactStore.get,
+    GroupMetadataStore: () => WPP.whatsapp.GroupMetadataStore.find,
+    lidPnCache: () => WPP.whatsapp.lidPnCache.getCurrentLid,
+    ApiContact: () => WPP.whatsapp.ApiContact.getCurrentLid,
+    'enums.ACK': () => WPP.whatsapp.enums.ACK.SENT,
+    'functions.queryWidExists': () => WPP.whatsapp.functions.queryWidExists,
+    'functions.findOrCreateLatestChat': () => WPP.whatsapp.functions.findOrCreateLatestChat,
+    'functions.getEphemeralFields': () => WPP.whatsapp.functions.getEphemeralFields,
+    'functions.unixTime': () => WPP.whatsapp.functions.unixTime,
+    'functions.addAndSendMsgToChat': () => WPP.whatsapp.functions.addAndSendMsgToChat,
+  },
+  lookup: { 'functions.getSearchContext': () => WPP.whatsapp.functions.getSearchContext },
+  acks: {
+    'functions.handleChatSimpleReceipt': () => WPP.whatsapp.functions.handleChatSimpleReceipt,
+    'functions.handleGroupSimpleReceipt': () => WPP.whatsapp.functions.handleGroupSimpleReceipt,
+  },
+  receive: { 'MsgStore.on': () => WPP.whatsapp.MsgStore.on },
+  logout: { 'Socket.logout': () => WPP.whatsapp.Socket.logout },
+};
+
+/** @param {string[]} features @returns {string[]} the names of the bindings that are not there */
+function wafleetMissing(...features) {
+  const names = [];
+  for (const feature of features) {
+    for (const [name, read] of Object.entries(WAFLEET_BINDINGS[feature])) {
+      let found = false;
+      try {
+        found = read() != null;
+      } catch {
+        // a getter of wa-js failed: that is what "missing" looks like
+      }
+      if (!found) names.push(name);
+    }
+  }
+  return names;
+}

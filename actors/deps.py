@@ -1,0 +1,71 @@
+"""What every session actor is given, and the slot that holds its browser."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.bridge import Bridge
+    from actors.browser.driver import Browser, BrowserDriver, SessionPaths
+    from actors.live import LiveBoard
+    from actors.state import Limits
+    from actors.telemetry import Telemetry
+    from storage.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionTimeouts:
+    """Seconds; each bounds one call of the browser port, over and above its own deadlines."""
+
+    launch: float
+    open: float
+    call: float
+    send: float
+    stop: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionDeps:
+    """What every session actor is given; one for the whole fleet."""
+
+    main: Bridge
+    browsers: Bridge
+    store: Store
+    driver: BrowserDriver
+    board: LiveBoard
+    telemetry: Telemetry
+    limits: Limits
+    timeouts: SessionTimeouts
+    paths: Callable[[str], SessionPaths]
+    now_ms: Callable[[], int]
+
+
+class BrowserSlot:
+    """Holds the one browser of an actor, so that a launch that ends late still finds an owner."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._browser: Browser | None = None
+        self._closed = False
+
+    def offer(self, browser: Browser) -> bool:
+        """Take the browser, from the browser loop; False if the actor has ended meanwhile."""
+        with self._lock:
+            if self._closed:
+                return False
+            self._browser = browser
+            return True
+
+    @property
+    def browser(self) -> Browser | None:
+        return self._browser
+
+    def close(self) -> Browser | None:
+        """Take no browser any more and give back the one held."""
+        with self._lock:
+            self._closed = True
+            return self._browser

@@ -1,0 +1,140 @@
+"""What the session state machine hears and says: phases, events, effects. Pure.
+
+Facts from the browser (actors.browser.driver) are events too, as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from actors.browser.driver import BrowserFact
+
+if TYPE_CHECKING:
+    from actors.messages import StopKind
+
+
+class Phase(StrEnum):
+    NEW = "new"
+    LAUNCHING = "launching"
+    OPENING = "opening"
+    RESUMING = "resuming"
+    QR = "qr"
+    AUTHENTICATED = "authenticated"
+    CONNECTED = "connected"
+    LOST = "lost"
+    STOPPING = "stopping"
+    ENDED = "ended"
+
+
+# ---- events: what happened (besides BrowserFact) -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """The actor runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """The driver returned a browser."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchFailed:
+    """The driver raised; `code` is the error's code."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFailed:
+    """A call to the page failed in a way that means that the page or the browser is sick."""
+
+    cause: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRequested:
+    """The supervisor said so."""
+
+    kind: StopKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogoutDone:
+    """The unlink call ended; `confirmed` if WhatsApp was told. The browser can be stopped."""
+
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserStopped:
+    """The browser is proven gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseTimedOut:
+    """The timer armed on entering `phase` ran out."""
+
+    phase: Phase
+
+
+Event = (
+    Began
+    | Launched
+    | LaunchFailed
+    | CallFailed
+    | StopRequested
+    | LogoutDone
+    | BrowserStopped
+    | PhaseTimedOut
+    | BrowserFact
+)
+
+
+# ---- effects: what the actor must do, in order ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Ask the driver for a browser; answer with Launched or LaunchFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Navigate to WhatsApp Web; a failure is answered with CallFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unlink:
+    """Log out in the page; answer with LogoutDone."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopBrowser:
+    """Stop the browser, by force at the deadline; answer with BrowserStopped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmTimer:
+    """Cancel the phase timer and, unless seconds is None, arm it for this phase."""
+
+    phase: Phase
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """The session can send: resolve what is unknown, then send what is accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Write the last status and end the actor with the state's exit."""
+
+
+Effect = Launch | Open | Unlink | StopBrowser | ArmTimer | Deliver | Finish

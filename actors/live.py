@@ -1,0 +1,61 @@
+"""What is true of each session right now, for readers outside the actors: the API and /metrics.
+
+Durable state is in the store; this board holds what must not be written to disk (the QR code) or
+changes too often to be (evidence). Actors put frozen values, anybody reads them, from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QrCode:
+    """The code on show: what a phone scans, its number within the window, and when it appeared."""
+
+    text: str
+    number: int
+    shown_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveSession:
+    """One running session, put by its actor at every change and taken away when it ends."""
+
+    session_id: str
+    incarnation: int
+    phase: str
+    status: str
+    reason: str
+    evidence_ms: int | None = None
+    qr: QrCode | None = None
+    browser_pid: int | None = None
+    missing: tuple[str, ...] = ()
+
+
+class LiveBoard:
+    """A thread-safe map from session id to LiveSession."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sessions: dict[str, LiveSession] = {}
+
+    def put(self, live: LiveSession) -> None:
+        with self._lock:
+            self._sessions[live.session_id] = live
+
+    def drop(self, session_id: str, incarnation: int) -> None:
+        """Take a session away, unless a younger incarnation has already put itself there."""
+        with self._lock:
+            live = self._sessions.get(session_id)
+            if live is not None and live.incarnation <= incarnation:
+                del self._sessions[session_id]
+
+    def get(self, session_id: str) -> LiveSession | None:
+        with self._lock:
+            return self._sessions.get(session_id)
+
+    def all(self) -> tuple[LiveSession, ...]:
+        with self._lock:
+            return tuple(self._sessions.values())

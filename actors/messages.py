@@ -1,0 +1,176 @@
+"""Every message between actors, grouped by receiver, with the unions that handlers match on.
+
+Frozen values only. Commands are imperative, facts are past tense. A message that wants an answer
+carries a Reply; its sender waits on it with a deadline, never inside an actor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from actors.browser.driver import BrowserFact
+
+
+class Reply(Protocol):
+    """Where an answer goes; safe from any thread; the first answer counts."""
+
+    def put(self, value: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The command was carried out, or there was nothing to do (all verbs are idempotent)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The command was not carried out: a stable code and a sentence that says what to do."""
+
+    code: str
+    message: str
+
+
+Answer = Done | Refused
+
+
+# ---- both receivers ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """An actor tells itself this from on_start, so that its first work runs in a handler."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The bridge answers a call: exactly one of value and error is meant; error None is success."""
+
+    call_id: int
+    value: Any = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerFired:
+    """The bridge: a timer that was armed under this name and number has run out."""
+
+    name: str
+    number: int
+
+
+# ---- to a SessionActor ---------------------------------------------------------------------------
+
+
+class StopKind(StrEnum):
+    """Why a session is stopped; decides the reason that is shown afterwards."""
+
+    STOP = "stop"
+    RESTART = "restart"
+    LOGOUT = "logout"
+    DELETE = "delete"
+    SHUTDOWN = "shutdown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopSession:
+    """The supervisor: close the browser (after unlinking it, for logout and delete) and end."""
+
+    kind: StopKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxChanged:
+    """The API, through the supervisor: a message was accepted for this session."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrowserReported:
+    """The session's browser, from the browser loop; `launch` tells which launch it belongs to."""
+
+    launch: int
+    fact: BrowserFact
+
+
+SessionMessage = Begin | Outcome | TimerFired | StopSession | OutboxChanged | BrowserReported
+
+
+# ---- to the FleetSupervisor ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartSession:
+    """The API or the boot: let this session run. Answered when its actor runs or is queued."""
+
+    session_id: str
+    reply: Reply | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndSession:
+    """The API: stop, restart, log out or delete this session. Answered when its browser is gone."""
+
+    session_id: str
+    kind: StopKind
+    reply: Reply | None = None
+
+
+class ExitKind(StrEnum):
+    """How a child ended; decides whether the supervisor starts it again."""
+
+    NORMAL = "normal"  # it was told to stop
+    PERMANENT = "permanent"  # starting it again can't help: logged out, banned, QR never scanned
+    CRASH = "crash"  # anything else
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildExited:
+    """A child's last word, or its base class's when it died; `cause` is a reason code."""
+
+    child_id: str
+    incarnation: int
+    kind: ExitKind
+    cause: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildUp:
+    """A session, once: its page is open or it needs no more launching; frees its launch slot."""
+
+    child_id: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildStable:
+    """A session: connected; the supervisor forgets its crashes once it stays so long enough."""
+
+    child_id: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shutdown:
+    """The main program: stop every child under one common deadline (seconds), then answer."""
+
+    deadline: float
+    reply: Reply
+
+
+FleetMessage = (
+    Begin
+    | Outcome
+    | TimerFired
+    | StartSession
+    | EndSession
+    | OutboxChanged
+    | ChildExited
+    | ChildUp
+    | ChildStable
+    | Shutdown
+)

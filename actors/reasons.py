@@ -1,0 +1,73 @@
+"""The one table of reasons: a stable code, and the sentence that an operator reads beside it.
+
+A session's status says where it is, its reason says why, and the sentence says what happens next.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+REASONS: Final[dict[str, str]] = {
+    # disconnected
+    "created": "The session was never started; start it to get a QR code.",
+    "queued": "Waiting for its turn to launch a browser.",
+    "launching": "Its browser is being launched.",
+    "opening": "WhatsApp Web is being loaded.",
+    "resuming": "A login is stored; WhatsApp Web is connecting with it.",
+    "socket_lost": "WhatsApp Web lost its connection and is trying again.",
+    "stopping": "It is being stopped.",
+    "stopped": "It was stopped on request; start it to connect again.",
+    "restarting": "It was restarted on request.",
+    "supervisor_stopped": "wafleet was stopped; the session comes back when wafleet runs.",
+    "supervisor_died": "wafleet ended without stopping its sessions; the session is brought back.",
+    "browser_exited": "Its browser ended by itself; it is started again.",
+    "page_crashed": "Its page crashed; the browser is started again.",
+    "page_unresponsive": "Its page did not answer in time; the browser is started again.",
+    "open_timeout": "WhatsApp Web did not load in time; the browser is started again.",
+    "sync_timeout": "The login did not finish syncing in time; the browser is started again.",
+    "socket_timeout": "WhatsApp Web did not connect again in time; the browser is started again.",
+    "update_required": "WhatsApp Web wants to be reloaded for a new version; it is started again.",
+    "launch_failed": "Its browser could not be started; wafleet tries again.",
+    "actor_crashed": "wafleet's own code for it failed; it is started again. See the log.",
+    "qr_timeout": "No phone scanned the QR code; start the session again for a new one.",
+    "logged_out": "The device was unlinked; start the session and scan a QR code to link it again.",
+    # qr_scanning
+    "qr_shown": "A QR code waits to be scanned with the phone (Linked devices).",
+    "qr_expected": "No login is stored; WhatsApp Web is about to show a QR code.",
+    # authenticated
+    "syncing": "The phone accepted; WhatsApp Web is syncing chats.",
+    # connected
+    "ready": "Connected, synced and able to send.",
+    "degraded": "Connected, but WhatsApp Web changed: some functions are missing (see detail).",
+    # failed
+    "chromium_missing": "No Chromium was found; install chromium-headless-shell, then start again.",
+    "bundle_missing": "The wa-js bundle is missing; run make setup, then start again.",
+    "profile_in_use": "Another program has this session's profile open; end it, then start again.",
+    "page_incompatible": "WhatsApp Web changed (see detail); wafleet has to be updated.",
+    "crash_loop": "It failed too often in a short time; wafleet tries again after a pause.",
+    "banned": "WhatsApp has blocked this number; appeal in the phone's WhatsApp, then start again.",
+    "proxy_blocked": "WhatsApp refuses connections from this network; change it, then start again.",
+    "deprecated_version": "WhatsApp Web refuses this client's version; update wafleet.",
+    "conflict": "Another WhatsApp Web window took the login over; start again to take it back.",
+}
+
+PERMANENT: Final[frozenset[str]] = frozenset(
+    {
+        "qr_timeout",
+        "logged_out",
+        "chromium_missing",
+        "bundle_missing",
+        "profile_in_use",
+        "page_incompatible",
+        "banned",
+        "proxy_blocked",
+        "deprecated_version",
+        "conflict",
+    }
+)
+"""Reasons after which starting again by itself can't help; a person has to act."""
+
+
+def sentence(reason: str) -> str:
+    """Return the sentence of a reason. Raises KeyError for one that is not in the table."""
+    return REASONS[reason]

@@ -1,0 +1,374 @@
+"""The actor of one session: messages become events, the state machine decides, effects are done.
+
+It owns one browser from launch to the proof that nothing of it is left. It has no judgement of its
+own: what a fact means is in actors.state, what is written in actors.recorder, what is sent in
+actors.courier.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, assert_never
+
+import structlog
+
+from actors import events
+from actors import state as machine
+from actors.base import ChildActor, tell
+from actors.browser.driver import (
+    AckChanged,
+    BrowserFact,
+    ConnectionLost,
+    DriverError,
+    MessageReceived,
+    PageGone,
+    SocketChanged,
+    StopReport,
+)
+from actors.calls import Calls
+from actors.courier import Courier
+from actors.deps import BrowserSlot, SessionDeps
+from actors.events import Phase
+from actors.live import LiveSession, QrCode
+from actors.messages import (
+    Begin,
+    BrowserReported,
+    ChildStable,
+    ChildUp,
+    ExitKind,
+    OutboxChanged,
+    Outcome,
+    SessionMessage,
+    StopSession,
+    TimerFired,
+)
+from actors.recorder import Recorder
+from actors.state import State
+from storage.store import Desired, NewInbound, StatusChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pykka import ActorRef
+
+    from actors.bridge import Timer
+    from actors.browser.driver import Browser
+
+log = structlog.get_logger(__name__)
+
+FINAL_WRITE_TIMEOUT: Final = 10.0
+STOP_SLACK: Final = 15.0
+
+
+class SessionActor(ChildActor):
+    """One session's actor; a new one is made for every incarnation."""
+
+    def __init__(
+        self, *, child_id: str, incarnation: int, parent: ActorRef[Any], deps: SessionDeps
+    ) -> None:
+        super().__init__(child_id=child_id, incarnation=incarnation, parent=parent)
+        self._deps = deps
+        self._state = State()
+        self._slot = BrowserSlot()
+        self._calls = Calls(self.actor_ref)
+        self._recorder = Recorder(
+            self._calls, deps.main, child_id, partial(self._arm_once, "recorder")
+        )
+        self._courier = Courier(
+            owner=self,
+            session_id=child_id,
+            calls=self._calls,
+            main=deps.main,
+            browsers=deps.browsers,
+            store=deps.store,
+            recorder=self._recorder,
+            telemetry=deps.telemetry,
+            now_ms=deps.now_ms,
+            send_deadline=deps.timeouts.send + STOP_SLACK,
+        )
+        self._timer: Timer | None = None
+        self._timer_number = 0
+        self._sequence = 0
+        self._shown: object = None
+        self._since_ms = 0
+        self._evidence_ms: int | None = None
+        self._qr_shown_ms = 0
+        self._up_told = False
+        self._launch_began_ms = 0
+
+    # ---- messages in -----------------------------------------------------------------------------
+
+    def handle(self, message: SessionMessage) -> None:
+        match message:
+            case Begin():
+                structlog.contextvars.bind_contextvars(
+                    session_id=self.child_id, incarnation=self.incarnation
+                )
+                self._step(events.Began())
+            case Outcome():
+                self._calls.settle(message)
+            case BrowserReported(fact=fact):
+                self._fact(fact)
+            case StopSession(kind=kind):
+                self._step(events.StopRequested(kind=kind))
+            case OutboxChanged():
+                self._courier.wake()
+            case TimerFired():
+                self._timer_fired(message)
+            case _:
+                assert_never(message)
+
+    def _timer_fired(self, timer: TimerFired) -> None:
+        match timer.name:
+            case "phase" if timer.number == self._timer_number:
+                self._step(events.PhaseTimedOut(phase=self._state.phase))
+            case "recorder":
+                self._recorder.retry()
+            case "courier":
+                self._courier.wake()
+            case "final":
+                log.error("final_status_not_written")
+                self._leave()
+            case _:
+                pass  # a phase timer that a later one has replaced
+
+    def _fact(self, fact: BrowserFact) -> None:
+        now = self._deps.now_ms()
+        store = self._deps.store
+        match fact:
+            case MessageReceived():
+                self._evidence_ms = now
+                new = NewInbound(
+                    session_id=self.child_id,
+                    chat=fact.chat,
+                    sender=fact.sender,
+                    wa_id=fact.wa_id,
+                    kind=fact.kind,
+                    body=fact.body,
+                    sent_ms=fact.sent_ms,
+                    now_ms=now,
+                )
+                self._recorder.put("inbound", partial(store.record_inbound, new))
+            case AckChanged(wa_ids=wa_ids, ack=ack):
+                self._evidence_ms = now
+                write = partial(store.record_acks, self.child_id, wa_ids, ack, now)
+                self._recorder.put("acks", write)
+            case SocketChanged(socket="CONNECTED"):
+                self._evidence_ms = now
+            case _:
+                pass
+        self._step(fact)
+
+    # ---- the machine -----------------------------------------------------------------------------
+
+    def _step(self, event: events.Event) -> None:
+        before = self._state
+        self._state, effects = machine.step(before, event, self._deps.limits)
+        if self._state != before:
+            self._show(before)
+        for effect in effects:
+            self._perform(effect)
+
+    def _show(self, before: State) -> None:
+        """Put the state on the board, and in the store when its public face changed."""
+        now, state = self._deps.now_ms(), self._state
+        if state.qr != before.qr and state.qr is not None:
+            self._qr_shown_ms = now
+            self._deps.telemetry.qr_codes.inc()
+        view = (*machine.public(state), state.me)
+        if view != self._shown:
+            self._shown = view
+            self._since_ms = now
+            self._record_status()
+        self._put_on_board()
+        if before.phase is Phase.CONNECTED and state.phase is not Phase.CONNECTED:
+            self._courier.halt()
+        if state.phase is Phase.CONNECTED and before.phase is not Phase.CONNECTED:
+            self.tell_parent(ChildStable(child_id=self.child_id, incarnation=self.incarnation))
+        if state.phase not in {Phase.NEW, Phase.LAUNCHING, Phase.OPENING} and not self._up_told:
+            self._up_told = True
+            self.tell_parent(ChildUp(child_id=self.child_id, incarnation=self.incarnation))
+
+    def _record_status(self) -> None:
+        status, reason, detail = machine.public(self._state)
+        exit_ = self._state.exit
+        gives_up = self._state.phase is Phase.ENDED and exit_ is not None
+        permanent = gives_up and exit_ is not None and exit_.kind is ExitKind.PERMANENT
+        self._sequence += 1
+        change = StatusChange(
+            session_id=self.child_id,
+            incarnation=self.incarnation,
+            sequence=self._sequence,
+            status=status,
+            reason=reason,
+            detail=detail,
+            since_ms=self._since_ms,
+            phone_number=self._state.me,
+            desired=Desired.STOPPED if permanent else None,
+        )
+        log.info("session_status_changed", status=status.value, reason=reason)
+        self._recorder.put("status", partial(self._deps.store.record_status, change))
+
+    def _put_on_board(self) -> None:
+        state, browser = self._state, self._slot.browser
+        status, reason, _ = machine.public(state)
+        qr = None
+        if state.qr is not None:
+            qr = QrCode(text=state.qr, number=state.window, shown_ms=self._qr_shown_ms)
+        self._deps.board.put(
+            LiveSession(
+                session_id=self.child_id,
+                incarnation=self.incarnation,
+                phase=state.phase.value,
+                status=status.value,
+                reason=reason,
+                evidence_ms=self._evidence_ms,
+                qr=qr,
+                browser_pid=browser.pid if browser is not None and state.browser else None,
+                missing=state.missing,
+            )
+        )
+
+    # ---- effects ---------------------------------------------------------------------------------
+
+    def _perform(self, effect: events.Effect) -> None:
+        match effect:
+            case events.Launch():
+                self._launch()
+            case events.Open():
+                self._page_call(self._browser().open, self._opened, self._deps.timeouts.open)
+            case events.Unlink():
+                self._page_call(self._browser().logout, self._unlinked, self._deps.timeouts.call)
+            case events.StopBrowser():
+                self._stop_browser()
+            case events.ArmTimer(seconds=seconds):
+                self._arm_phase_timer(seconds)
+            case events.Deliver():
+                self._courier.start(self._browser())
+            case events.Finish():
+                self._finish()
+            case _:
+                assert_never(effect)
+
+    def _browser(self) -> Browser:
+        browser = self._slot.browser
+        if browser is None:
+            raise RuntimeError("an effect needs a browser and there is none")
+        return browser
+
+    def _page_call(
+        self, work: Callable[[], Any], then: Callable[[Outcome], None], timeout: float
+    ) -> None:
+        self._calls.place(self._deps.browsers, work, then, deadline=timeout + STOP_SLACK)
+
+    def _launch(self) -> None:
+        deps, ref, incarnation = self._deps, self.actor_ref, self.incarnation
+        self._launch_began_ms = deps.now_ms()
+
+        def sink(fact: BrowserFact) -> None:
+            tell(ref, BrowserReported(launch=incarnation, fact=fact))
+
+        async def launch() -> Browser:
+            browser = await deps.driver.launch(self.child_id, deps.paths(self.child_id), sink)
+            if not self._slot.offer(browser):
+                await browser.stop(0.0)
+                raise ConnectionLost("The session ended while its browser was being launched.")
+            return browser
+
+        self._page_call(launch, self._launched, deps.timeouts.launch)
+
+    def _launched(self, outcome: Outcome) -> None:
+        telemetry, error = self._deps.telemetry, outcome.error
+        if error is None:
+            seconds = (self._deps.now_ms() - self._launch_began_ms) / 1000
+            telemetry.launches.labels(result="ok").inc()
+            telemetry.launch_seconds.observe(seconds)
+            log.info("browser_launched", pid=self._browser().pid, seconds=seconds)
+            self._step(events.Launched())
+            return
+        code = error.code if isinstance(error, DriverError) else "launch_failed"
+        telemetry.launches.labels(result=code).inc()
+        log.warning("browser_launch_failed", code=code, error=type(error).__name__)
+        self._step(events.LaunchFailed(code=code, detail=str(error)))
+
+    def _opened(self, outcome: Outcome) -> None:
+        match outcome.error:
+            case None:
+                return
+            case PageGone() as error:
+                self.page_is_sick("page_crashed", error.code)
+            case ConnectionLost() as error:
+                self.page_is_sick("browser_exited", error.code)
+            case error:
+                self.page_is_sick("open_timeout", getattr(error, "code", type(error).__name__))
+
+    def _unlinked(self, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            log.warning("unlink_failed", error=type(outcome.error).__name__)
+        self._step(events.LogoutDone(confirmed=outcome.error is None))
+
+    def _stop_browser(self) -> None:
+        timeout = self._deps.timeouts.stop
+        work = partial(self._browser().stop, timeout)
+        self._page_call(work, self._browser_stopped, timeout)
+
+    def _browser_stopped(self, outcome: Outcome) -> None:
+        report = outcome.value
+        if isinstance(report, StopReport):
+            if report.forced:
+                self._deps.telemetry.forced_stops.inc()
+            log.info("browser_stopped", forced=report.forced, seconds=round(report.seconds, 3))
+            if report.survivors:
+                log.error("browser_survived", pids=list(report.survivors))
+        else:
+            log.error("browser_stop_failed", error=type(outcome.error).__name__)
+            self._browser().kill()
+        self._step(events.BrowserStopped())
+
+    def _finish(self) -> None:
+        """Let everything be written, then end; the slot is closed in release()."""
+        self._courier.abandon()
+        self._deps.main.after(
+            FINAL_WRITE_TIMEOUT, self.actor_ref, TimerFired(name="final", number=0)
+        )
+        self._recorder.when_drained(self._leave)
+
+    def _leave(self) -> None:
+        exit_ = self._state.exit or machine.Exit(kind=ExitKind.CRASH, cause="actor_crashed")
+        self.exit(exit_.kind, exit_.cause, exit_.detail)
+
+    # ---- what the courier asks, and timers -------------------------------------------------------
+
+    def page_is_sick(self, cause: str, detail: str) -> None:
+        """The courier, or a call of ours: the page or its browser can't be trusted any more."""
+        self._step(events.CallFailed(cause=cause, detail=detail))
+
+    def arm_courier_retry(self) -> None:
+        """The courier: wake me in a second."""
+        self._arm_once("courier", 1.0)
+
+    def _arm_once(self, name: str, seconds: float) -> None:
+        self._deps.main.after(seconds, self.actor_ref, TimerFired(name=name, number=0))
+
+    def _arm_phase_timer(self, seconds: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_number += 1
+        if seconds is not None:
+            fired = TimerFired(name="phase", number=self._timer_number)
+            self._timer = self._deps.main.after(seconds, self.actor_ref, fired)
+
+    # ---- the end ---------------------------------------------------------------------------------
+
+    def release(self) -> None:
+        """Runs once the actor is over, in its own thread: blocking is bounded and harms nobody."""
+        self._arm_phase_timer(None)
+        browser = self._slot.close()
+        if browser is not None and self._state.phase is not Phase.ENDED:
+            try:
+                self._deps.browsers.run(partial(browser.stop, 0.0), STOP_SLACK)
+            except Exception:
+                log.exception("browser_release_failed")
+                browser.kill()
+        self._deps.board.drop(self.child_id, self.incarnation)

@@ -1,0 +1,316 @@
+"""The session state machine: `step(state, event) -> (state, effects)`. Pure.
+
+    NEW ──▶ LAUNCHING ──▶ OPENING ──┬──▶ QR ──▶ AUTHENTICATED ──▶ CONNECTED ◀──▶ LOST
+                                    └──▶ RESUMING ──────▲────────────▲
+    every phase ──▶ STOPPING ──▶ ENDED
+
+One machine is one incarnation: one actor, one browser. Leaving (told to, a permanent cause, a
+crash) is always the same way: STOPPING, which stops the browser, then ENDED with an Exit. What
+follows an Exit (start again, wait, give up) is the supervisor's business.
+
+Phase to public status: QR is qr_scanning, AUTHENTICATED is authenticated, CONNECTED is connected,
+ENDED with a cause in FAILED_CAUSES is failed, everything else is disconnected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from actors.browser.driver import (
+    AckChanged,
+    BrowserExited,
+    LoggedOut,
+    MessageReceived,
+    PageCrashed,
+    PageLoaded,
+    QrIssued,
+    SocketChanged,
+    UpdateRequired,
+)
+from actors.events import (
+    ArmTimer,
+    Began,
+    BrowserStopped,
+    CallFailed,
+    Deliver,
+    Effect,
+    Event,
+    Finish,
+    Launch,
+    Launched,
+    LaunchFailed,
+    LogoutDone,
+    Open,
+    Phase,
+    PhaseTimedOut,
+    StopBrowser,
+    StopRequested,
+    Unlink,
+)
+from actors.messages import ExitKind, StopKind
+from actors.reasons import PERMANENT
+from storage.store import SessionStatus
+
+FAILED_CAUSES: Final = PERMANENT - {"qr_timeout", "logged_out"}
+STOP_REASONS: Final = {
+    StopKind.STOP: "stopped",
+    StopKind.RESTART: "restarting",
+    StopKind.LOGOUT: "logged_out",
+    StopKind.DELETE: "stopped",
+    StopKind.SHUTDOWN: "supervisor_stopped",
+}
+BLOCKED_SOCKETS: Final = {
+    "TOS_BLOCK": "banned",
+    "SMB_TOS_BLOCK": "banned",
+    "PROXYBLOCK": "proxy_blocked",
+    "DEPRECATED_VERSION": "deprecated_version",
+    "CONFLICT": "conflict",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How this incarnation ended; `cause` is a reason code."""
+
+    kind: ExitKind
+    cause: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Where a session is. `me` is the own phone number, `window` counts a window's QR codes."""
+
+    phase: Phase = Phase.NEW
+    me: str | None = None
+    qr: str | None = None
+    window: int = 0
+    missing: tuple[str, ...] = ()
+    browser: bool = False
+    stop: StopKind | None = None
+    exit: Exit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Seconds that each phase may take, and how many codes a QR window has."""
+
+    open_timeout: float
+    sync_timeout: float
+    socket_timeout: float
+    qr_code_timeout: float
+    qr_codes_per_window: int
+
+
+Step = tuple[State, tuple[Effect, ...]]
+
+
+def public(state: State) -> tuple[SessionStatus, str, str | None]:
+    """Return the public status, reason and detail of a state."""
+    match state.phase:
+        case Phase.QR:
+            reason = "qr_shown" if state.qr else "qr_expected"
+            return SessionStatus.QR_SCANNING, reason, None
+        case Phase.AUTHENTICATED:
+            return SessionStatus.AUTHENTICATED, "syncing", None
+        case Phase.CONNECTED if state.missing:
+            detail = "missing: " + ", ".join(state.missing)
+            return SessionStatus.CONNECTED, "degraded", detail
+        case Phase.CONNECTED:
+            return SessionStatus.CONNECTED, "ready", None
+        case Phase.ENDED if state.exit is not None:
+            failed = state.exit.cause in FAILED_CAUSES
+            status = SessionStatus.FAILED if failed else SessionStatus.DISCONNECTED
+            return status, state.exit.cause, state.exit.detail
+        case Phase.NEW | Phase.LAUNCHING | Phase.ENDED:
+            return SessionStatus.DISCONNECTED, "launching", None
+        case Phase.LOST:
+            return SessionStatus.DISCONNECTED, "socket_lost", None
+        case Phase.OPENING | Phase.RESUMING | Phase.STOPPING:
+            return SessionStatus.DISCONNECTED, state.phase.value, None
+
+
+def step(state: State, event: Event, limits: Limits) -> Step:
+    """Return what `event` makes of `state`, and what has to be done about it."""
+    match state.phase:
+        case Phase.ENDED:
+            return state, ()
+        case Phase.STOPPING:
+            return _while_stopping(state, event)
+        case Phase.NEW | Phase.LAUNCHING:
+            return _while_launching(state, event, limits)
+        case _:
+            return _while_live(state, event, limits)
+
+
+def _while_launching(state: State, event: Event, limits: Limits) -> Step:
+    match event:
+        case Began() if state.phase is Phase.NEW:
+            return replace(state, phase=Phase.LAUNCHING), (Launch(),)
+        case Launched():
+            state = replace(state, browser=True)
+            if state.stop is not None:
+                return _leave(state, _stopped(state.stop))
+            return _enter(state, Phase.OPENING, limits, Open())
+        case LaunchFailed(code=code, detail=detail):
+            cause = code if code in PERMANENT else "launch_failed"
+            exit_ = _stopped(state.stop) if state.stop else _exit(cause, detail)
+            return replace(state, phase=Phase.ENDED, exit=exit_), (Finish(),)
+        case StopRequested(kind=kind) if state.phase is Phase.NEW:
+            return replace(state, phase=Phase.ENDED, stop=kind, exit=_stopped(kind)), (Finish(),)
+        case StopRequested(kind=kind):
+            return replace(state, stop=kind), ()  # the launch's answer decides; it has a deadline
+        case BrowserExited():
+            return state, ()  # the driver's launch raises for it
+        case _:
+            return state, ()
+
+
+def _while_stopping(state: State, event: Event) -> Step:
+    match event:
+        case BrowserStopped():
+            return replace(state, phase=Phase.ENDED, browser=False, qr=None), (
+                ArmTimer(phase=Phase.ENDED, seconds=None),
+                Finish(),
+            )
+        case LogoutDone(confirmed=confirmed):
+            exit_ = state.exit if confirmed or state.exit is None else _unconfirmed(state.exit)
+            return replace(state, exit=exit_), (StopBrowser(),)
+        case StopRequested(kind=kind) if state.stop is None:
+            # already leaving for another cause: what the operator wants has the last word
+            return replace(state, stop=kind, exit=_logged_out_or(kind, state.me)), ()
+        case _:
+            return state, ()
+
+
+def _while_live(state: State, event: Event, limits: Limits) -> Step:
+    match event:
+        case StopRequested(kind=kind):
+            return _leave(replace(state, stop=kind), _stopped(kind))
+        case BrowserExited(returncode=code):
+            return _leave(state, _exit("browser_exited", f"exit code {code}"))
+        case PageCrashed():
+            return _leave(state, _exit("page_crashed"))
+        case CallFailed(cause=cause, detail=detail):
+            return _leave(state, _exit(cause, detail))
+        case LoggedOut(reason=reason):
+            return _leave(state, _exit("logged_out", reason))
+        case UpdateRequired():
+            return _leave(state, _exit("update_required"))  # a new page is a new version
+        case PhaseTimedOut(phase=phase) if phase is state.phase:
+            return _leave(state, _exit(_TIMEOUT_CAUSES[phase]))
+        case PageLoaded(critical=critical) if critical:
+            return _leave(state, _exit("page_incompatible", "missing: " + ", ".join(critical)))
+        case PageLoaded(missing=missing):
+            return replace(state, missing=missing), ()
+        case QrIssued(text=text):
+            return _qr_issued(state, text, limits)
+        case SocketChanged():
+            return _socket_changed(state, event, limits)
+        case MessageReceived() | AckChanged():
+            return state, ()  # the actor records them; they change no phase
+        case _:
+            return state, ()
+
+
+def _qr_issued(state: State, text: str, limits: Limits) -> Step:
+    if text == state.qr:
+        return state, ()
+    if state.window >= limits.qr_codes_per_window:
+        return _leave(state, _exit("qr_timeout"))
+    state = replace(state, qr=text, window=state.window + 1)
+    return _enter(state, Phase.QR, limits)
+
+
+def _socket_changed(state: State, fact: SocketChanged, limits: Limits) -> Step:
+    if fact.socket in BLOCKED_SOCKETS:
+        return _leave(state, _exit(BLOCKED_SOCKETS[fact.socket]))
+    if fact.me is not None:
+        state = replace(state, me=_number(fact.me))
+    if not fact.registered:
+        return _unregistered(state, fact, limits)
+    return _move(replace(state, qr=None, window=0), _registered_phase(state, fact), limits)
+
+
+def _unregistered(state: State, fact: SocketChanged, limits: Limits) -> Step:
+    if fact.socket == "UNPAIRED_IDLE":  # WhatsApp has closed its own QR window
+        return _leave(state, _exit("qr_timeout"))
+    if state.phase is Phase.QR or fact.socket == "UNPAIRED":
+        return _move(state, Phase.QR, limits)
+    return state, ()
+
+
+def _registered_phase(state: State, fact: SocketChanged) -> Phase:
+    if fact.socket == "CONNECTED" and fact.mode == "MAIN" and fact.synced:
+        return Phase.CONNECTED
+    if state.phase in {Phase.CONNECTED, Phase.LOST}:
+        return Phase.LOST
+    if fact.socket in {"CONNECTED", "PAIRING"} or state.phase in {Phase.QR, Phase.AUTHENTICATED}:
+        return Phase.AUTHENTICATED
+    return Phase.RESUMING
+
+
+def _move(state: State, phase: Phase, limits: Limits) -> Step:
+    """Enter `phase` unless the state is in it: a timer counts from the first entry."""
+    if phase is state.phase:
+        return state, ()
+    return _enter(state, phase, limits)
+
+
+def _enter(state: State, phase: Phase, limits: Limits, *effects: Effect) -> Step:
+    seconds = {
+        Phase.OPENING: limits.open_timeout,
+        Phase.RESUMING: limits.socket_timeout,
+        Phase.LOST: limits.socket_timeout,
+        Phase.AUTHENTICATED: limits.sync_timeout,
+        Phase.QR: limits.qr_code_timeout,
+    }.get(phase)
+    deliver = (Deliver(),) if phase is Phase.CONNECTED else ()
+    timer = ArmTimer(phase=phase, seconds=seconds)
+    return replace(state, phase=phase), (timer, *effects, *deliver)
+
+
+def _leave(state: State, exit_: Exit) -> Step:
+    """Start to stop; a login is unlinked first when that was asked for and the page can do it."""
+    wanted = state.stop in {StopKind.LOGOUT, StopKind.DELETE} and state.browser
+    unlink = wanted and state.phase in {Phase.AUTHENTICATED, Phase.CONNECTED}
+    if wanted and not unlink and state.me is not None:
+        exit_ = _unconfirmed(exit_)
+    left = replace(state, phase=Phase.STOPPING, qr=None, exit=exit_)
+    timer = ArmTimer(phase=Phase.STOPPING, seconds=None)
+    return left, (timer, Unlink() if unlink else StopBrowser())
+
+
+_TIMEOUT_CAUSES: Final = {
+    Phase.OPENING: "open_timeout",
+    Phase.RESUMING: "socket_timeout",
+    Phase.LOST: "socket_timeout",
+    Phase.AUTHENTICATED: "sync_timeout",
+    Phase.QR: "page_unresponsive",
+}
+
+
+def _stopped(kind: StopKind) -> Exit:
+    return Exit(kind=ExitKind.NORMAL, cause=STOP_REASONS[kind])
+
+
+def _logged_out_or(kind: StopKind, me: str | None) -> Exit:
+    exit_ = _stopped(kind)
+    unlinks = kind in {StopKind.LOGOUT, StopKind.DELETE} and me is not None
+    return _unconfirmed(exit_) if unlinks else exit_
+
+
+def _unconfirmed(exit_: Exit) -> Exit:
+    """The login is removed here, but WhatsApp could not be told: say so."""
+    return replace(exit_, detail="WhatsApp could not be told: remove the device on the phone")
+
+
+def _number(jid: str) -> str:
+    """Return the phone number of an own jid: 15550100001:3@c.us is device 3 of 15550100001."""
+    return jid.partition("@")[0].partition(":")[0]
+
+
+def _exit(cause: str, detail: str | None = None) -> Exit:
+    kind = ExitKind.PERMANENT if cause in PERMANENT else ExitKind.CRASH
+    return Exit(kind=kind, cause=cause, detail=detail)

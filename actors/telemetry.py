@@ -1,0 +1,64 @@
+"""Counters that actors raise and /metrics shows; each knows who raises it and when."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Telemetry:
+    """Prometheus counters on a registry of their own (no global registry, so tests stay apart)."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.launches = Counter(
+            "wafleet_browser_launches",
+            "Browser launches by result; raised by a session actor when a launch ends.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.launch_seconds = Histogram(
+            "wafleet_browser_launch_seconds",
+            "Seconds from launch to a connected browser; observed by a session actor.",
+            buckets=(0.25, 0.5, 1, 2, 4, 8, 16, 32),
+            registry=self.registry,
+        )
+        self.restarts = Counter(
+            "wafleet_session_restarts",
+            "Session restarts by cause; raised by the supervisor when it plans one.",
+            ["cause"],
+            registry=self.registry,
+        )
+        self.exits = Counter(
+            "wafleet_session_exits",
+            "Ends of session actors by kind and cause; raised by the supervisor.",
+            ["kind", "cause"],
+            registry=self.registry,
+        )
+        self.forced_stops = Counter(
+            "wafleet_browser_forced_stops",
+            "Browsers that had to be killed; raised by a session actor after a stop.",
+            registry=self.registry,
+        )
+        self.qr_codes = Counter(
+            "wafleet_qr_codes",
+            "QR codes shown; raised by a session actor.",
+            registry=self.registry,
+        )
+        self.accept_to_page_seconds = Histogram(
+            "wafleet_accept_to_page_seconds",
+            "Seconds from accepting a message to its page call; observed by a session actor.",
+            buckets=(0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300),
+            registry=self.registry,
+        )
+        self.loop_lag = Gauge(
+            "wafleet_loop_lag_seconds",
+            "How late the last heartbeat of a loop was; set by the loop's pulse, twice a second.",
+            ["loop"],
+            registry=self.registry,
+        )
+        self.stragglers = Gauge(
+            "wafleet_bridge_stragglers",
+            "Calls that missed their deadline and have not ended yet; read at each scrape.",
+            ["loop"],
+            registry=self.registry,
+        )
