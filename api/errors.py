@@ -1,0 +1,286 @@
+"""The API's one error format (RFC 9457 application/problem+json) and the table of its codes.
+
+Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), code, instance
+("urn:wafleet:request:<request id>"), and for refused fields errors: [{field, message}].
+
+    400  body_invalid          not UTF-8, broken JSON, a key twice, or not an object
+    401  unauthorized          no key, or the wrong one
+    404  route_not_found       no such path
+    404  session_not_found     no such session, or it was deleted
+    404  message_not_found     no such message in that session
+    405  method_not_allowed    the path exists; the Allow header lists its methods
+    408  body_timeout          the body did not arrive in time
+    409  qr_not_available      no QR code is on show; session_status and session_reason say why
+    409  session_stopped       a message for a session that is not meant to run; start it first
+    409  <the fleet's code>    the fleet refused the command; its sentence is the detail
+    413  body_too_large        more bytes than the limit
+    415  media_type_invalid    the body is not declared as application/json in UTF-8, or compressed
+    422  fields_invalid        a field or a query parameter is missing, unknown or wrong; see errors
+    500  internal_error        a fault of wafleet; the log has it under the request id
+    503  storage_busy          the database is held by another program; Retry-After
+    503  storage_unusable      the database can't be used; the log says why
+    503  storage_failed        the database failed otherwise; the log says why
+    503  fleet_down            the supervisor does not run or is stopping; Retry-After
+    503  not_alive, not_ready  /healthz and /readyz; `checks` says which part
+    504  fleet_timeout         no answer in time; the command goes on, ask for the session later
+    507  storage_full          the disk is full
+
+Other statuses that aiohttp itself raises carry the code http_<status>.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from storage.store import (
+    MessageNotFound,
+    SessionNotFound,
+    StoreBusy,
+    StoreError,
+    StoreFull,
+    StoreUnusable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from actors.messages import Refused
+
+PROBLEM_TYPE: Final = "application/problem+json"
+_FLEET_GONE: Final = frozenset({"fleet_down", "shutting_down"})
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One refused field: its dotted path, and what is allowed. Never the refused value."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What a failed request answers. `members` are further JSON members, all safe to show."""
+
+    status: int
+    code: str
+    title: str
+    detail: str
+    errors: tuple[FieldError, ...] = ()
+    members: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class ApiError(Exception):
+    """Raised by handlers to answer with a problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code)
+        self.problem = problem
+
+
+def problem_response(problem: Problem, request_id: str) -> web.Response:
+    """Return the response of a problem."""
+    document: dict[str, Any] = {
+        "type": f"urn:wafleet:error:{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "instance": f"urn:wafleet:request:{request_id}",
+        **problem.members,
+    }
+    if problem.errors:
+        document["errors"] = [{"field": e.field, "message": e.message} for e in problem.errors]
+    return web.Response(
+        status=problem.status,
+        body=json.dumps(document).encode(),
+        content_type=PROBLEM_TYPE,
+        headers=problem.headers,
+    )
+
+
+def body_invalid(detail: str) -> ApiError:
+    return ApiError(
+        Problem(status=400, code="body_invalid", title="The body is not valid", detail=detail)
+    )
+
+
+def body_timeout() -> ApiError:
+    return ApiError(
+        Problem(
+            status=408,
+            code="body_timeout",
+            title="The body came too slowly",
+            detail="Send the whole body at once, then try again.",
+            headers={"Connection": "close"},
+        )
+    )
+
+
+def media_type_invalid() -> ApiError:
+    return ApiError(
+        Problem(
+            status=415,
+            code="media_type_invalid",
+            title="The media type is not supported",
+            detail=(
+                "Send the body as uncompressed UTF-8 JSON with Content-Type: application/json."
+            ),
+        )
+    )
+
+
+def fields_invalid(errors: tuple[FieldError, ...]) -> ApiError:
+    return ApiError(
+        Problem(
+            status=422,
+            code="fields_invalid",
+            title="The request is not valid",
+            detail="Correct the fields that are listed in errors.",
+            errors=errors,
+        )
+    )
+
+
+def unauthorized() -> ApiError:
+    return ApiError(
+        Problem(
+            status=401,
+            code="unauthorized",
+            title="The API key is missing or wrong",
+            detail="Send the API key in the header Authorization: Bearer KEY.",
+            headers={"WWW-Authenticate": 'Bearer realm="wafleet"'},
+        )
+    )
+
+
+def qr_not_available(status: str, reason: str, detail: str) -> ApiError:
+    return ApiError(
+        Problem(
+            status=409,
+            code="qr_not_available",
+            title="No QR code is on show",
+            detail=detail,
+            members={"session_status": status, "session_reason": reason},
+        )
+    )
+
+
+def session_stopped(status: str, reason: str) -> ApiError:
+    return ApiError(
+        Problem(
+            status=409,
+            code="session_stopped",
+            title="The session is stopped",
+            detail="Start the session first, then send the message again.",
+            members={"session_status": status, "session_reason": reason},
+        )
+    )
+
+
+def refused(answer: Refused) -> ApiError:
+    """Return the error for a command that the fleet refused."""
+    if answer.code in _FLEET_GONE:
+        return fleet_down()
+    if answer.code == SessionNotFound.code:
+        return ApiError(from_store(SessionNotFound()))
+    return ApiError(
+        Problem(
+            status=409,
+            code=answer.code,
+            title="The fleet refused the command",
+            detail=answer.message,
+        )
+    )
+
+
+def fleet_down() -> ApiError:
+    return ApiError(
+        Problem(
+            status=503,
+            code="fleet_down",
+            title="The supervisor does not run",
+            detail="wafleet is starting, stopping or broken; try again once /readyz answers 200.",
+            headers={"Retry-After": "5"},
+        )
+    )
+
+
+def fleet_timeout() -> ApiError:
+    return ApiError(
+        Problem(
+            status=504,
+            code="fleet_timeout",
+            title="The command is not finished",
+            detail="The command goes on; ask for the session later, or repeat the same request.",
+        )
+    )
+
+
+def unhealthy(code: str, title: str, checks: Mapping[str, bool]) -> ApiError:
+    """Return the 503 of a probe; `checks` tells part by part what works."""
+    return ApiError(
+        Problem(
+            status=503,
+            code=code,
+            title=title,
+            detail="See checks for the part that fails, and the log for the cause.",
+            members={"checks": dict(checks)},
+        )
+    )
+
+
+def internal_error() -> Problem:
+    return Problem(
+        status=500,
+        code="internal_error",
+        title="wafleet failed",
+        detail="Look in the log for the request id that is in instance.",
+    )
+
+
+def from_store(error: StoreError) -> Problem:
+    """Return the problem of a storage failure; its own text may name paths and is not shown."""
+    match error:
+        case SessionNotFound():
+            status, title = 404, "There is no such session"
+            detail = "Use an id or a name from GET /v1/sessions."
+        case MessageNotFound():
+            status, title = 404, "There is no such message"
+            detail = "Use an id from GET /v1/sessions/{id}/messages."
+        case StoreBusy():
+            status, title = 503, "The database is busy"
+            detail = "Another program holds the database; try again in a moment."
+        case StoreFull():
+            status, title = 507, "The disk is full"
+            detail = "Nothing was stored. Free space on the data directory's disk, then try again."
+        case StoreUnusable():
+            status, title = 503, "The database can't be used"
+            detail = "The log says why; repair or restore the database, then restart wafleet."
+        case _:
+            status, title = 503, "The database failed"
+            detail = "The log says why; try again, and restart wafleet if it stays so."
+    headers = {"Retry-After": "1"} if isinstance(error, StoreBusy) else {}
+    return Problem(status=status, code=error.code, title=title, detail=detail, headers=headers)
+
+
+def from_aiohttp(error: web.HTTPException) -> Problem:
+    """Return the problem of an error that aiohttp's router or body reader raised."""
+    match error:
+        case web.HTTPNotFound():
+            code, detail = "route_not_found", "Check the path; the API's routes begin with /v1."
+        case web.HTTPMethodNotAllowed():
+            code, detail = "method_not_allowed", "Use a method from the Allow header."
+        case web.HTTPRequestEntityTooLarge():
+            code, detail = "body_too_large", "Send a smaller body."
+        case _:
+            code, detail = f"http_{error.status}", "The request can't be served as it is."
+    kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+    title = HTTPStatus(error.status).phrase
+    return Problem(status=error.status, code=code, title=title, detail=detail, headers=kept)

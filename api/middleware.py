@@ -1,0 +1,125 @@
+"""What happens around every request: id, access log and metrics, problems, authentication.
+
+Order from the outside in: `observe`, `answer_problems`, `authenticate`, handler. Everything except
+OPEN_ROUTES needs the key, unknown paths included, so a new route is closed unless it is listed.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import time
+import uuid
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from aiohttp import hdrs, web
+
+from api.errors import (
+    ApiError,
+    from_aiohttp,
+    from_store,
+    internal_error,
+    problem_response,
+    unauthorized,
+)
+from storage.store import MessageNotFound, SessionNotFound, StoreBusy, StoreError
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler, Middleware
+
+    from api.metrics import HttpMetrics
+
+OPEN_ROUTES: Final = frozenset({"/healthz", "/readyz"})
+_QUIET_ROUTES: Final = OPEN_ROUTES | {"/metrics"}
+UNMATCHED: Final = "unmatched"
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+log = structlog.get_logger(__name__)
+
+
+def route_template(request: web.Request) -> str:
+    """Return the matched route as written, like /v1/sessions/{session}, or UNMATCHED."""
+    resource = request.match_info.route.resource
+    return UNMATCHED if resource is None else resource.canonical
+
+
+def observe(metrics: HttpMetrics) -> Middleware:
+    """Give the request an id, and log and count it once it is answered."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        offered = request.headers.get("X-Request-Id", "")
+        request_id = offered if _SANE_ID.fullmatch(offered) else uuid.uuid4().hex
+        request[REQUEST_ID] = request_id
+        begun = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            response = await handler(request)
+            seconds = time.perf_counter() - begun
+            response.headers["X-Request-Id"] = request_id
+            route = route_template(request)
+            method = metrics.count(request.method, route, response.status, seconds)
+            quiet = route in _QUIET_ROUTES and response.status < web.HTTPBadRequest.status_code
+            (log.debug if quiet else log.info)(
+                "request_served",
+                method=method,
+                route=route,
+                status=response.status,
+                seconds=round(seconds, 6),
+            )
+        return response
+
+    return middleware
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every failure into a problem; what is our fault goes to the log, not to the client."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        problem = error.problem
+    except StoreError as error:
+        problem = from_store(error)
+        if not isinstance(error, SessionNotFound | MessageNotFound):
+            # A busy database is an everyday event; anything else needs its whole story.
+            trace = not isinstance(error, StoreBusy)
+            route = route_template(request)
+            log.warning("store_failed", code=error.code, route=route, exc_info=trace)
+    except web.HTTPException as error:
+        problem = from_aiohttp(error)
+    except Exception:  # the border: whatever it is, the client gets a request id and no more
+        problem = internal_error()
+        log.exception("request_failed", method=request.method, route=route_template(request))
+    return problem_response(problem, request[REQUEST_ID])
+
+
+def authenticate(api_key: str) -> Middleware:
+    """Let requests pass that carry `Authorization: Bearer <api_key>`, or ask for an open route."""
+    expected = api_key.encode()
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if route_template(request) not in OPEN_ROUTES and not _authorized(request, expected):
+            raise unauthorized()
+        return await handler(request)
+
+    return middleware
+
+
+def _authorized(request: web.Request, expected: bytes) -> bool:
+    values = request.headers.getall(hdrs.AUTHORIZATION, [])
+    if len(values) != 1:
+        return False
+    scheme, _, credentials = values[0].partition(" ")
+    given = credentials.strip().encode("utf-8", "surrogateescape")
+    return hmac.compare_digest(given, expected) and scheme.lower() == "bearer"
+
+
+async def set_safe_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """Keep answers out of caches and off guessing clients, and don't name the software."""
+    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers[hdrs.SERVER] = "wafleet"

@@ -1,0 +1,255 @@
+"""GET /v1/openapi.json: the routes and their shapes as OpenAPI 3.1, made from the schemas."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+from pydantic.json_schema import models_json_schema
+
+from api.errors import PROBLEM_TYPE
+from api.parsing import read_query
+from api.schemas import (
+    AcceptedOut,
+    MessageOut,
+    MessagesOut,
+    MessagesQuery,
+    NewMessage,
+    NewSession,
+    NoBody,
+    NoQuery,
+    ProblemOut,
+    QrOut,
+    SessionOut,
+    SessionsOut,
+    SessionsQuery,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import BaseModel
+    from pydantic.json_schema import JsonSchemaMode
+
+_SCHEMA_PATH: Final = "#/components/schemas/{model}"
+_PARAMETERS: Final = {
+    "session": "The session's id or name.",
+    "message": "The message's id.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One route as documented; `media_type` is what it answers with where that is not JSON."""
+
+    method: str
+    path: str
+    summary: str
+    status: int = 200
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] = NoQuery
+    answer: type[BaseModel] | None = None
+    media_type: str | None = None
+    needs_key: bool = True
+
+
+_ONE: Final = "/v1/sessions/{session}"
+_MESSAGES: Final = f"{_ONE}/messages"
+
+
+def _verb(verb: str, summary: str) -> Operation:
+    return Operation(
+        method="post", path=f"{_ONE}/{verb}", summary=summary, body=NoBody, answer=SessionOut
+    )
+
+
+OPERATIONS: Final = (
+    Operation(
+        method="post",
+        path="/v1/sessions",
+        summary="Make a session, or return the one that has this name (200); start it if asked.",
+        status=201,
+        body=NewSession,
+        answer=SessionOut,
+    ),
+    Operation(
+        method="get",
+        path="/v1/sessions",
+        summary="List sessions in order of id.",
+        query=SessionsQuery,
+        answer=SessionsOut,
+    ),
+    Operation(method="get", path=_ONE, summary="Read a session.", answer=SessionOut),
+    Operation(
+        method="delete",
+        path=_ONE,
+        summary="Unlink the device, close the browser and forget the session.",
+        status=204,
+        body=NoBody,
+    ),
+    _verb("start", "Let the session run; nothing changes if it runs already."),
+    _verb("stop", "Close the browser, keep the login."),
+    _verb("restart", "Close the browser and let the session run again."),
+    _verb("logout", "Unlink the device and close the browser."),
+    Operation(
+        method="post",
+        path=_MESSAGES,
+        summary="Accept a text for sending; it waits until the session is connected.",
+        status=202,
+        body=NewMessage,
+        answer=AcceptedOut,
+    ),
+    Operation(
+        method="get",
+        path=_MESSAGES,
+        summary="List messages, newest first.",
+        query=MessagesQuery,
+        answer=MessagesOut,
+    ),
+    Operation(
+        method="get", path=f"{_MESSAGES}/{{message}}", summary="Read a message.", answer=MessageOut
+    ),
+    Operation(method="get", path=f"{_ONE}/qr", summary="The QR code on show.", answer=QrOut),
+    Operation(
+        method="get",
+        path=f"{_ONE}/qr.png",
+        summary="The QR code on show as an image.",
+        media_type="image/png",
+    ),
+    Operation(
+        method="get",
+        path=f"{_ONE}/qr.svg",
+        summary="The QR code on show as an image.",
+        media_type="image/svg+xml",
+    ),
+    Operation(
+        method="get",
+        path=f"{_ONE}/qr.txt",
+        summary="The bare text of the QR code on show.",
+        media_type="text/plain",
+    ),
+    Operation(
+        method="get",
+        path="/healthz",
+        summary="Whether the process works; restart it if not.",
+        media_type="application/json",
+        needs_key=False,
+    ),
+    Operation(
+        method="get",
+        path="/readyz",
+        summary="Whether requests can be served; says nothing about WhatsApp.",
+        media_type="application/json",
+        needs_key=False,
+    ),
+    Operation(
+        method="get", path="/metrics", summary="Prometheus metrics.", media_type="text/plain"
+    ),
+    Operation(
+        method="get",
+        path="/v1/openapi.json",
+        summary="This document.",
+        media_type="application/json",
+    ),
+)
+
+
+def openapi_document(version: str) -> dict[str, Any]:
+    """Return the OpenAPI document of this version of wafleet."""
+    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(ProblemOut, "serialization")]
+    for operation in OPERATIONS:
+        if operation.body is not None:
+            wanted.append((operation.body, "validation"))
+        if operation.answer is not None:
+            wanted.append((operation.answer, "serialization"))
+    refs, definitions = models_json_schema(list(dict.fromkeys(wanted)), ref_template=_SCHEMA_PATH)
+    schemas = {model: ref for (model, _), ref in refs.items()}
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "wafleet", "version": version},
+        "security": [{"key": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "schemas": definitions["$defs"],
+        },
+    }
+
+
+def _operation(operation: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": operation.summary}
+    if operation.answer is not None:
+        success["content"] = {"application/json": {"schema": schemas[operation.answer]}}
+    elif operation.media_type is not None:
+        success["content"] = {operation.media_type: {}}
+    problem = {PROBLEM_TYPE: {"schema": schemas[ProblemOut]}}
+    document: dict[str, Any] = {
+        "summary": operation.summary,
+        "parameters": _path_parameters(operation.path) + _query_parameters(operation.query),
+        "responses": {
+            str(operation.status): success,
+            "default": {"description": "A problem; see its code.", "content": problem},
+        },
+    }
+    if operation.body is not None:
+        document["requestBody"] = {
+            "required": operation.body is not NoBody,
+            "content": {"application/json": {"schema": schemas[operation.body]}},
+        }
+    if not operation.needs_key:
+        document["security"] = []
+    return document
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": _PARAMETERS[name],
+            "schema": {"type": "string"},
+        }
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+
+
+def _query_parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
+    schema = query.model_json_schema()
+    definitions = schema.get("$defs", {})
+    return [
+        {"name": name, "in": "query", "schema": _inlined(field, definitions)}
+        for name, field in schema.get("properties", {}).items()
+    ]
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Put enumerations where they are used: a parameter can't refer to its model's definitions."""
+    match schema:
+        case {"$ref": str(ref)}:
+            return definitions[ref.rpartition("/")[2]]
+        case dict():
+            return {key: _inlined(value, definitions) for key, value in schema.items()}
+        case list():
+            return [_inlined(value, definitions) for value in schema]
+        case _:
+            return schema
+
+
+class OpenApiRoutes:
+    """Handler of /v1/openapi.json."""
+
+    def __init__(self, version: str) -> None:
+        self._document = openapi_document(version)
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/v1/openapi.json", self.read)]
+
+    async def read(self, request: web.Request) -> web.Response:
+        read_query(request, NoQuery)
+        return web.json_response(self._document)

@@ -1,0 +1,67 @@
+"""What the API asks of the rest of wafleet, and the values it is built from.
+
+The API reads the store and the live board, and commands sessions only through the Fleet port.
+Commands that the fleet refuses come back as `actors.messages.Refused`; the API has no other way to
+change a session than a command.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prometheus_client import CollectorRegistry
+
+    from actors.live import LiveBoard
+    from actors.messages import Answer, FleetMessage, Reply
+    from storage.store import Store
+
+
+class Fleet(Protocol):
+    """The supervisor as seen from the main loop."""
+
+    def tell(self, message: FleetMessage) -> bool:
+        """Put a message in the supervisor's mailbox; False if it no longer takes any."""
+        ...
+
+    async def ask(self, build: Callable[[Reply], FleetMessage], deadline: float) -> Answer:
+        """Send the message that `build` makes around a Reply and wait for its answer.
+
+        The message is handed over before this first suspends, so asks that begin in an order arrive
+        in that order. `deadline` is in seconds. Raises TimeoutError when it runs out; the command
+        itself is not taken back then. A fleet that no longer takes messages answers
+        Refused(code="fleet_down").
+        """
+        ...
+
+    def alive(self) -> bool:
+        """Tell whether the supervisor takes messages."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiDeps:
+    """Everything that `build_app` needs; the composition root fills it in.
+
+    `api_key` is the one bearer key. `now_ms` gives UTC milliseconds. `new_wa_id` gives a fresh
+    WhatsApp message id. `telemetry` gets the API's own metrics registered once, at `build_app`, and
+    is rendered by /metrics. `progress` tells whether the loops make progress. `command_deadline`
+    (seconds) bounds the wait for the fleet's answer, `body_deadline` (seconds) the reading of a
+    request's body. `max_body_bytes` has to leave room for 65,536 characters of text, escaped.
+    """
+
+    store: Store
+    live: LiveBoard
+    fleet: Fleet
+    api_key: str = field(repr=False)
+    now_ms: Callable[[], int]
+    new_wa_id: Callable[[], str]
+    telemetry: CollectorRegistry
+    version: str
+    progress: Callable[[], bool]
+    max_body_bytes: int = 1024 * 1024
+    command_deadline: float = 60.0
+    body_deadline: float = 30.0

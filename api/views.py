@@ -1,0 +1,92 @@
+"""Show records as answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from actors.reasons import REASONS
+from api.schemas import MessageError, MessageOut, SessionOut
+from storage.store import SessionStatus
+
+if TYPE_CHECKING:
+    from actors.live import LiveSession
+    from storage.store import MessageRow, SessionRow
+
+
+def rfc3339(ms: int) -> str:
+    """Return UTC milliseconds since the epoch as 2030-01-02T03:04:05.678Z."""
+    whole = datetime.fromtimestamp(ms // 1000, UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+
+
+def _optional(ms: int | None) -> str | None:
+    return None if ms is None else rfc3339(ms)
+
+
+def as_of_now(row: SessionRow, live: LiveSession | None) -> SessionRow:
+    """Return the row with the public state that the board shows; `live` is None without an actor.
+
+    The board is ahead of the store while a change is being written, and for states that are never
+    written, like queued. Only then `since` is an estimate: the latest time known of the session.
+    """
+    if live is None or (live.status, live.reason) == (row.status, row.reason):
+        return row
+    return replace(
+        row,
+        status=SessionStatus(live.status),
+        reason=live.reason,
+        detail=", ".join(live.missing) or None,
+        since_ms=max(row.updated_ms, live.evidence_ms or 0),
+    )
+
+
+def session_out(row: SessionRow, live: LiveSession | None) -> SessionOut:
+    """Return the answer for a session; `live` is None while no actor runs for it."""
+    row = as_of_now(row, live)
+    return SessionOut(
+        id=row.id,
+        name=row.name,
+        phone_number=row.phone_number,
+        status=row.status,
+        reason=row.reason,
+        # A database written by another version may know reasons that this one does not.
+        reason_text=REASONS.get(row.reason, row.reason),
+        detail=row.detail,
+        since=rfc3339(row.since_ms),
+        evidence_at=_optional(live.evidence_ms if live else None),
+        desired=row.desired,
+        last_connected_at=_optional(row.last_connected_ms),
+        created_at=rfc3339(row.created_ms),
+        updated_at=rfc3339(row.updated_ms),
+        qr_available=live is not None and live.qr is not None,
+    )
+
+
+def message_fields(row: MessageRow) -> dict[str, object]:
+    """Return the fields of MessageOut for a message."""
+    error = None
+    if row.error_code is not None:
+        error = MessageError(code=row.error_code, message=row.error_detail or row.error_code)
+    return {
+        "id": row.id,
+        "session_id": row.session_id,
+        "direction": row.direction,
+        "chat": row.chat,
+        "sender": row.sender,
+        "text": row.body,
+        "kind": row.kind,
+        "state": row.state,
+        "error": error,
+        "attempts": row.attempts,
+        "created_at": rfc3339(row.created_ms),
+        "sent_at": _optional(row.sent_ms),
+        "delivered_at": _optional(row.delivered_ms),
+        "read_at": _optional(row.read_ms),
+    }
+
+
+def message_out(row: MessageRow) -> MessageOut:
+    """Return the answer for a message."""
+    return MessageOut.model_validate(message_fields(row))
