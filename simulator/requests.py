@@ -1,0 +1,90 @@
+"""Bodies that the control API takes; unknown fields are refused."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator.options import Addressing, Receipts, Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAccount:
+    """``number`` None takes the next free fictional number."""
+
+    number: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    qr: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeCode:
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAutoScan:
+    """``repeat`` keeps the phone armed for as long as the account has no linked device."""
+
+    enabled: bool = True
+    delay_ms: int = 500
+    repeat: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneLogout:
+    """``device_id`` None logs out every device."""
+
+    device_id: str | None = None
+    reason: str = "unknown_companion"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneSends:
+    """``to`` is a number or a group's id."""
+
+    to: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewContact:
+    """See ``simulator.entities.Contact``."""
+
+    number: str
+    name: str = ""
+    receipts: Receipts = "read"
+    reply: Reply = "none"
+    reply_text: str = ""
+    addressing: Addressing = "pn"
+    delivered_delay_ms: int | None = None
+    read_delay_ms: int | None = None
+    reply_delay_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactSends:
+    """``to`` is an account's number or a group's id; ``extra`` goes into the message as it is."""
+
+    to: str
+    text: str
+    type: str = "chat"
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewGroup:
+    name: str
+    participants: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSends:
+    """``sender`` is the field ``from`` of the request."""
+
+    sender: str
+    text: str
+    type: str = "chat"
+    extra: dict[str, Any] = field(default_factory=dict)
