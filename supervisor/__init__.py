@@ -1,0 +1,1 @@
+"""The supervision tree, the composition root and the command line."""

@@ -1,0 +1,91 @@
+"""What the supervisor knows of each child: its spec and where it stands. Pure data."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from actors.messages import ExitKind, StopKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.messages import Reply
+
+
+class RestartType(StrEnum):
+    """OTP's: when a child that ended is started again."""
+
+    PERMANENT = "permanent"  # always
+    TRANSIENT = "transient"  # after a crash only
+    TEMPORARY = "temporary"  # never
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildSpec:
+    """How to start a child, and when to start it again.
+
+    `start` gets the incarnation and returns the actor's ref; it must not block. How long a stop may
+    take is the child's own business (its browser's stop is bounded) and, at shutdown, the fleet's.
+    """
+
+    id: str
+    start: Callable[[int], Any]
+    restart: RestartType
+
+
+class ChildPhase(StrEnum):
+    """Where a child stands; the supervisor moves it, on the message named beside each."""
+
+    COUNTING = "counting"  # StartSession: the store is counting its incarnation
+    QUEUED = "queued"  # counted: waits for a launch slot
+    RUNNING = "running"  # a slot was free: its actor runs
+    STOPPING = "stopping"  # EndSession: its actor was told to stop
+    CLEANING = "cleaning"  # its actor ended; its profile is being removed
+    BACKOFF = "backoff"  # ChildExited with a crash: waits for its timer
+    QUARANTINED = "quarantined"  # one crash too many: waits for its long timer
+
+
+@dataclass(slots=True, kw_only=True)
+class Child:
+    """The supervisor's record of one child; only its own thread touches it."""
+
+    spec: ChildSpec
+    phase: ChildPhase = ChildPhase.COUNTING
+    incarnation: int = 0
+    ref: Any = None
+    launching: bool = False
+    crashes: deque[float] = field(default_factory=deque)
+    connected_since: float | None = None
+    timer: Any = None
+    timer_number: int = 0
+    stop: StopKind | None = None
+    start_again: bool = False
+    waiters: list[Reply] = field(default_factory=list)
+
+
+def restarts(restart: RestartType, kind: ExitKind) -> bool:
+    """Tell whether a child that nobody stopped is started again after ending in this way."""
+    match restart:
+        case RestartType.PERMANENT:
+            return True
+        case RestartType.TRANSIENT:
+            return kind is ExitKind.CRASH
+        case RestartType.TEMPORARY:
+            return False
+
+
+STRENGTH: Final = (
+    StopKind.RESTART,
+    StopKind.STOP,
+    StopKind.SHUTDOWN,
+    StopKind.LOGOUT,
+    StopKind.DELETE,
+)
+
+
+def stronger(old: StopKind | None, new: StopKind) -> StopKind:
+    """A session that is deleted stays deleted, whatever else is asked while it ends."""
+    return max(old or new, new, key=STRENGTH.index)

@@ -1,0 +1,281 @@
+"""The composition root: the only place that names concrete adapters and knows the order of things.
+
+Started in this order, stopped in exactly the reverse: data directory, browser check, orphan sweep,
+store, loops, supervisor, API. Then the sessions that should run are asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from actors.base import tell
+from actors.bridge import Bridge, FutureReply, LoopThread
+from actors.browser.profile import sweep_orphans
+from actors.deps import SessionDeps, SessionTimeouts
+from actors.live import LiveBoard
+from actors.messages import Answer, Done, FleetMessage, Refused, Reply, Shutdown, StartSession
+from actors.session import SessionActor
+from actors.state import Limits
+from actors.telemetry import Telemetry
+from api.app import build_app
+from api.ports import ApiDeps
+from api.server import serving
+from storage.sqlite import open_store
+from storage.store import Desired, Store
+from supervisor.clerk import Clerk
+from supervisor.datadir import DataDir
+from supervisor.deps import FleetDeps
+from supervisor.errors import SupervisorDied
+from supervisor.fleet import FleetSupervisor
+from supervisor.pulse import STALLED_AFTER, Pulse
+from supervisor.restarts import FusePolicy, RestartPolicy
+from supervisor.wiring import VERSION, browser_driver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from pykka import ActorRef
+
+    from actors.browser.driver import BrowserDriver
+    from config.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+LOOP_STOP: Final = 5.0
+PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A node that runs: where its API is, and how to wait for its untimely end."""
+
+    url: str
+    api_key: str = field(repr=False)
+    key_file: Path | None
+    watch: Callable[[], Any]
+
+
+class FleetPort:
+    """The supervisor as the API and the boot see it."""
+
+    def __init__(self, ref: ActorRef[FleetSupervisor]) -> None:
+        self._ref = ref
+
+    def tell(self, message: FleetMessage) -> bool:
+        return tell(self._ref, message)
+
+    async def ask(self, build: Callable[[Reply], FleetMessage], deadline: float) -> Answer:
+        reply = FutureReply()
+        if not tell(self._ref, build(reply)):
+            return Refused(code="fleet_down", message="wafleet is stopping; try again later.")
+        answer: Answer = await reply.wait(deadline)
+        return answer
+
+    def alive(self) -> bool:
+        return self._ref.is_alive()
+
+
+def now_ms() -> int:
+    """Return wall-clock milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def new_wa_id() -> str:
+    """Return a fresh WhatsApp message id, as WhatsApp Web makes them: 3EB0 and 18 hex digits."""
+    return "3EB0" + secrets.token_hex(9).upper()
+
+
+@asynccontextmanager
+async def node(settings: Settings) -> AsyncIterator[Running]:
+    """Run a whole node while the block runs. Raises what keeps it from starting."""
+    async with AsyncExitStack() as stack:
+        data = DataDir(settings.data_dir)
+        stack.enter_context(data.owned())
+        driver = browser_driver(settings)
+        for problem in driver.missing():
+            raise problem
+        api_key, _ = data.bootstrap_key(
+            settings.api_key.get_secret_value() if settings.api_key else None
+        )
+        _sweep(data)
+        store = await stack.enter_async_context(
+            open_store(data.database, busy_timeout_ms=int(settings.busy_timeout * 1000))
+        )
+        settled = await store.settle_after_boot("supervisor_died", now_ms())
+        log.info("store_opened", settled=settled)
+        telemetry, board = Telemetry(), LiveBoard()
+        main, browsers, progress = await stack.enter_async_context(_loops(telemetry))
+        fleet = await stack.enter_async_context(
+            _fleet(settings, data, driver, store, telemetry, board, main, browsers)
+        )
+        deps = ApiDeps(
+            store=store,
+            live=board,
+            fleet=fleet,
+            api_key=api_key,
+            now_ms=now_ms,
+            new_wa_id=new_wa_id,
+            telemetry=telemetry.registry,
+            version=VERSION,
+            progress=progress,
+            max_body_bytes=settings.max_body_bytes,
+            command_deadline=settings.stop_timeout + 30.0,
+        )
+        host, port = await stack.enter_async_context(
+            serving(build_app(deps), settings.api_host, settings.api_port)
+        )
+        await _resume(store, fleet)
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        log.info("api_started", host=host, port=port)
+        yield Running(
+            url=url,
+            api_key=api_key,
+            key_file=None if settings.api_key else data.key_file,
+            watch=partial(_watch, fleet),
+        )
+
+
+def _sweep(data: DataDir) -> None:
+    """No browser of a previous life may outlive it: we own the directory, so they are orphans."""
+    killed = sweep_orphans(data.sessions)
+    if killed:
+        log.warning("orphans_killed", pids=list(killed))
+
+
+@asynccontextmanager
+async def _loops(
+    telemetry: Telemetry,
+) -> AsyncIterator[tuple[Bridge, Bridge, Callable[[], bool]]]:
+    """The browser loop beside this one, a bridge to each, and whether both turn."""
+    thread = LoopThread("browser-loop")
+    thread.start()
+    main = Bridge(asyncio.get_running_loop(), "main")
+    browsers = Bridge(thread.loop, "browser")
+    pulses = {
+        "main": Pulse("main", telemetry.loop_lag.labels(loop="main").set),
+        "browser": Pulse("browser", telemetry.loop_lag.labels(loop="browser").set),
+    }
+    telemetry.stragglers.labels(loop="main").set_function(lambda: main.stragglers)
+    telemetry.stragglers.labels(loop="browser").set_function(lambda: browsers.stragglers)
+    beat = asyncio.create_task(pulses["main"].beat())
+    browser_beat = asyncio.run_coroutine_threadsafe(pulses["browser"].beat(), thread.loop)
+    try:
+        yield main, browsers, lambda: all(p.age < STALLED_AFTER for p in pulses.values())
+    finally:
+        beat.cancel()
+        browser_beat.cancel()
+        await main.close(LOOP_STOP)
+        closing = asyncio.run_coroutine_threadsafe(browsers.close(LOOP_STOP), thread.loop)
+        left = await asyncio.wrap_future(closing)
+        if left:
+            log.error("browser_calls_cancelled", calls=left)
+        if not await asyncio.to_thread(thread.stop, LOOP_STOP):
+            log.error("browser_loop_stuck")
+
+
+@asynccontextmanager
+async def _fleet(
+    settings: Settings,
+    data: DataDir,
+    driver: BrowserDriver,
+    store: Store,
+    telemetry: Telemetry,
+    board: LiveBoard,
+    main: Bridge,
+    browsers: Bridge,
+) -> AsyncIterator[FleetPort]:
+    """The supervisor; on leaving, every session is stopped and no browser is left."""
+    session_deps = SessionDeps(
+        main=main,
+        browsers=browsers,
+        store=store,
+        driver=driver,
+        board=board,
+        telemetry=telemetry,
+        limits=Limits(
+            open_timeout=settings.open_timeout,
+            sync_timeout=settings.sync_timeout,
+            socket_timeout=settings.socket_timeout,
+            qr_code_timeout=settings.qr_code_timeout,
+            qr_codes_per_window=settings.qr_codes_per_window,
+        ),
+        timeouts=SessionTimeouts(
+            launch=settings.launch_timeout,
+            open=settings.open_timeout,
+            call=settings.call_timeout,
+            send=settings.send_timeout,
+            stop=settings.stop_timeout,
+        ),
+        paths=data.paths,
+        now_ms=now_ms,
+    )
+
+    def start_child(session_id: str, incarnation: int, parent: ActorRef[Any]) -> ActorRef[Any]:
+        return SessionActor.start(
+            child_id=session_id, incarnation=incarnation, parent=parent, deps=session_deps
+        )
+
+    ref = FleetSupervisor.start(
+        FleetDeps(
+            main=main,
+            clerk=Clerk(store=store, directory=data.session, now_ms=now_ms),
+            board=board,
+            telemetry=telemetry,
+            start_child=start_child,
+            restart=RestartPolicy(
+                intensity=settings.restart_intensity,
+                period=settings.restart_period,
+                first=settings.restart_backoff_first,
+                longest=settings.restart_backoff_max,
+                stable_after=settings.stable_after,
+            ),
+            fuse=FusePolicy(intensity=settings.fleet_intensity, period=settings.fleet_period),
+            slots=settings.launch_slots,
+            quarantine=settings.quarantine,
+            uniform=random.SystemRandom().uniform,
+            monotonic=time.monotonic,
+        )
+    )
+    fleet = FleetPort(ref)
+    try:
+        yield fleet
+    finally:
+        await _stop_fleet(fleet, settings.shutdown_timeout)
+        _sweep(data)
+
+
+async def _stop_fleet(fleet: FleetPort, deadline: float) -> None:
+    try:
+        answer = await fleet.ask(lambda r: Shutdown(deadline=deadline, reply=r), deadline + 5.0)
+    except TimeoutError:
+        log.exception("supervisor_stuck")
+        return
+    if not isinstance(answer, Done):
+        log.error("fleet_not_stopped_in_time", code=answer.code)
+
+
+async def _resume(store: Store, fleet: FleetPort) -> None:
+    """Ask for every session that should run; the supervisor staggers them."""
+    after: str | None = None
+    while rows := await store.sessions(after=after, limit=PAGE):
+        for row in rows:
+            if row.desired is Desired.RUNNING:
+                fleet.tell(StartSession(session_id=row.id))
+        after = rows[-1].id
+
+
+async def _watch(fleet: FleetPort) -> None:
+    """Raise SupervisorDied when the root is dead: a process without it must not look alive."""
+    while fleet.alive():  # noqa: ASYNC110 - pykka has no awaitable for an actor's end
+        await asyncio.sleep(1.0)
+    raise SupervisorDied("The root supervisor died; see the log for its last exception.")

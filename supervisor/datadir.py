@@ -1,0 +1,109 @@
+"""The data directory: one owner at a time, private to its user, and the key that is kept in it.
+
+What is where in it:
+
+    DIR/wafleet.lock       held with flock by the running supervisor; holds its pid
+    DIR/wafleet.db         the database (and its -wal, -shm)
+    DIR/api.key            the bootstrap key, made on the first run unless one is configured
+    DIR/sessions/ULID/     one session: profile/, tmp/, owner.lock
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from actors.browser.driver import SessionPaths
+from supervisor.errors import DataDirInUse, DataDirUnusable, KeyUnusable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ULID: Final = re.compile(r"^[0-9A-HJKMNP-TV-Z]{26}$")
+SHORTEST_KEY: Final = 16
+
+
+class DataDir:
+    """Paths below the data directory. Only server-made ids become path names."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.database = self.root / "wafleet.db"
+        self.key_file = self.root / "api.key"
+        self.sessions = self.root / "sessions"
+
+    def session(self, session_id: str) -> Path:
+        """Return a session's own directory. Raises ValueError unless the id is a ULID."""
+        if not ULID.match(session_id):
+            raise ValueError("a session id is a ULID")
+        return self.sessions / session_id
+
+    def paths(self, session_id: str) -> SessionPaths:
+        directory = self.session(session_id)
+        return SessionPaths(profile=directory / "profile", tmp=directory / "tmp")
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Make the directory and hold it while the block runs; the lock ends with the process."""
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.sessions.mkdir(mode=0o700, exist_ok=True)
+            lock = os.open(self.root / "wafleet.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise DataDirUnusable(
+                f"The data directory {self.root} can't be used ({error.strerror}): "
+                "make it a writable directory, or set WAFLEET_DATA_DIR to another one."
+            ) from error
+        try:
+            self._take(lock)
+            yield
+        finally:
+            os.close(lock)
+
+    def _take(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise DataDirInUse(
+                f"The data directory {self.root} is in use by another wafleet (pid {holder}): "
+                "stop that one, or set WAFLEET_DATA_DIR to another directory."
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode("ascii"), 0)
+
+    def bootstrap_key(self, configured: str | None) -> tuple[str, bool]:
+        """Return the API key and whether it was made now: configured, else kept, else new."""
+        if configured is not None:
+            return configured, False
+        try:
+            key = self.key_file.read_text("ascii").strip()
+        except FileNotFoundError:
+            return self._new_key(), True
+        except (OSError, UnicodeDecodeError) as error:
+            raise KeyUnusable(
+                f"The key file {self.key_file} can't be read ({type(error).__name__}): "
+                "fix it, or remove it to get a new key."
+            ) from error
+        if len(key) < SHORTEST_KEY:
+            raise KeyUnusable(
+                f"The key file {self.key_file} is empty or too short (at least {SHORTEST_KEY} "
+                "characters): put a key in it, or remove it to get a new one."
+            )
+        return key, False
+
+    def _new_key(self) -> str:
+        key = f"wsk_{secrets.token_urlsafe(32)}"
+        draft = self.key_file.with_suffix(".new")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(key + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.key_file)
+        return key

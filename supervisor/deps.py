@@ -1,0 +1,34 @@
+"""What the supervisor is given by the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pykka import ActorRef
+
+    from actors.bridge import Bridge
+    from actors.live import LiveBoard
+    from actors.telemetry import Telemetry
+    from supervisor.clerk import Clerk
+    from supervisor.restarts import FusePolicy, RestartPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetDeps:
+    """`start_child` makes and starts a session actor, without blocking; times are seconds."""
+
+    main: Bridge
+    clerk: Clerk
+    board: LiveBoard
+    telemetry: Telemetry
+    start_child: Callable[[str, int, ActorRef[Any]], ActorRef[Any]]
+    restart: RestartPolicy
+    fuse: FusePolicy
+    slots: int
+    quarantine: float
+    uniform: Callable[[float, float], float]
+    monotonic: Callable[[], float]

@@ -1,0 +1,394 @@
+"""The root supervisor: an actor that starts, watches, restarts and stops every session actor.
+
+One-for-one: a child's crash touches that child only. Nobody else keeps refs; the API and the boot
+address sessions by id. Every exit and timer carries the incarnation or number it belongs to, and
+what is stale is dropped. All verbs are idempotent: asking for what already is answers Done.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, assert_never
+
+import structlog
+
+from actors.base import BaseActor, tell
+from actors.calls import Calls
+from actors.live import LiveSession
+from actors.messages import (
+    Answer,
+    Begin,
+    ChildExited,
+    ChildStable,
+    ChildUp,
+    Done,
+    EndSession,
+    FleetMessage,
+    OutboxChanged,
+    Outcome,
+    Refused,
+    Shutdown,
+    StartSession,
+    StopKind,
+    StopSession,
+    TimerFired,
+)
+from actors.state import STOP_REASONS
+from storage.store import SessionNotFound, SessionStatus
+from supervisor.admission import LaunchSlots
+from supervisor.child import Child, ChildPhase, ChildSpec, RestartType, restarts, stronger
+from supervisor.restarts import (
+    backoff,
+    fuse_closes_in,
+    fuse_opens,
+    is_stable,
+    note_crash,
+)
+
+if TYPE_CHECKING:
+    from supervisor.deps import FleetDeps
+
+log = structlog.get_logger(__name__)
+
+STORE_DEADLINE: Final = 60.0
+
+
+class FleetSupervisor(BaseActor):
+    """Parent of all session actors."""
+
+    def __init__(self, deps: FleetDeps) -> None:
+        super().__init__()
+        self._deps = deps
+        self._calls = Calls(self.actor_ref)
+        self._children: dict[str, Child] = {}
+        self._slots = LaunchSlots(deps.slots)
+        self._crashes: deque[float] = deque()
+        self._fuse_timer = 0
+        self._shutdown: Shutdown | None = None
+
+    # ---- messages in -----------------------------------------------------------------------------
+
+    def handle(self, message: FleetMessage) -> None:
+        match message:
+            case Begin():
+                log.info("fleet_started")
+            case Outcome():
+                self._calls.settle(message)
+            case StartSession(session_id=session_id, reply=reply):
+                _answer(reply, self._start(session_id))
+            case EndSession():
+                self._end_session(message)
+            case OutboxChanged(session_id=session_id):
+                child = self._children.get(session_id)
+                if child is not None and child.ref is not None:
+                    tell(child.ref, message)
+            case ChildUp(child_id=child_id, incarnation=incarnation):
+                if self._current(child_id, incarnation) is not None:
+                    self._slots.leave(child_id)
+                    self._admit()
+            case ChildStable(child_id=child_id, incarnation=incarnation):
+                child = self._current(child_id, incarnation)
+                if child is not None:
+                    child.connected_since = self._deps.monotonic()
+            case ChildExited():
+                self._child_exited(message)
+            case TimerFired():
+                self._timer_fired(message)
+            case Shutdown():
+                self._shut_down(message)
+            case _:
+                assert_never(message)
+
+    def _current(self, child_id: str, incarnation: int) -> Child | None:
+        child = self._children.get(child_id)
+        return child if child is not None and child.incarnation == incarnation else None
+
+    # ---- starting --------------------------------------------------------------------------------
+
+    def _start(self, session_id: str) -> Answer:
+        if self._shutdown is not None:
+            return Refused(
+                code="shutting_down", message="wafleet is stopping; start it again first."
+            )
+        child = self._children.get(session_id)
+        if child is None:
+            self._children[session_id] = child = Child(spec=self._spec(session_id))
+            self._count(child)
+        elif child.stop is StopKind.DELETE:
+            return Refused(code="session_not_found", message="The session is being deleted.")
+        elif child.phase in {ChildPhase.STOPPING, ChildPhase.CLEANING}:
+            child.start_again = True
+        elif child.phase in {ChildPhase.BACKOFF, ChildPhase.QUARANTINED}:
+            child.crashes.clear()  # asked for by a person: from the beginning, and now
+            self._count(child)
+        return Done()
+
+    def _spec(self, session_id: str) -> ChildSpec:
+        return ChildSpec(
+            id=session_id,
+            start=lambda number: self._deps.start_child(session_id, number, self.actor_ref),
+            restart=RestartType.TRANSIENT,
+        )
+
+    def _count(self, child: Child) -> None:
+        """Let the store count a new incarnation; the child is queued when it answers."""
+        self._disarm(child)
+        child.phase = ChildPhase.COUNTING
+        child.stop = None
+        child.start_again = False
+        work = partial(self._deps.clerk.count, child.spec.id)
+        then = partial(self._counted, child)
+        self._calls.place(self._deps.main, work, then, deadline=STORE_DEADLINE)
+
+    def _counted(self, child: Child, outcome: Outcome) -> None:
+        if self._children.get(child.spec.id) is not child or child.phase is not ChildPhase.COUNTING:
+            return
+        if isinstance(outcome.error, SessionNotFound):
+            self._finish(child, Done())
+        elif outcome.error is not None:
+            log.warning("incarnation_not_counted", error=type(outcome.error).__name__)
+            self._crashed(child, "storage_failed")
+        else:
+            child.incarnation = outcome.value
+            child.phase = ChildPhase.QUEUED
+            self._show_queued(child)
+            self._slots.ask(child.spec.id)
+            self._admit()
+
+    def _show_queued(self, child: Child) -> None:
+        self._deps.board.put(
+            LiveSession(
+                session_id=child.spec.id,
+                incarnation=child.incarnation,
+                phase=child.phase.value,
+                status=SessionStatus.DISCONNECTED.value,
+                reason="queued",
+            )
+        )
+
+    def _admit(self) -> None:
+        now = self._deps.monotonic()
+        wait = fuse_closes_in(self._crashes, now, self._deps.fuse)
+        if wait > 0:
+            self._fuse_timer += 1
+            fired = TimerFired(name="fuse", number=self._fuse_timer)
+            self._deps.main.after(wait, self.actor_ref, fired)
+            return
+        for session_id in self._slots.admit():
+            child = self._children[session_id]
+            child.phase = ChildPhase.RUNNING
+            child.connected_since = None
+            child.ref = child.spec.start(child.incarnation)
+
+    # ---- stopping --------------------------------------------------------------------------------
+
+    def _end_session(self, message: EndSession) -> None:
+        child = self._children.get(message.session_id)
+        if child is None:
+            child = self._absent(message)
+            if child is None:
+                return
+        if message.reply is not None:
+            child.waiters.append(message.reply)
+        again = message.kind is StopKind.RESTART and self._shutdown is None
+        child.start_again = again and child.stop is not StopKind.DELETE
+        match child.phase:
+            case ChildPhase.RUNNING:
+                self._tell_stop(child, message.kind)
+            case ChildPhase.STOPPING | ChildPhase.CLEANING:
+                # what it is doing is finished first; a stronger wish is carried out after it
+                child.stop = stronger(child.stop, message.kind)
+            case _:
+                self._disarm(child)
+                self._slots.leave(child.spec.id)
+                child.stop = message.kind
+                self._clean(child, spoke=False)
+
+    def _absent(self, message: EndSession) -> Child | None:
+        """Answer at once where nothing has to be done; else return a record to do it with."""
+        match message.kind:
+            case StopKind.RESTART:
+                _answer(message.reply, self._start(message.session_id))
+                return None
+            case StopKind.DELETE | StopKind.LOGOUT:
+                child = Child(spec=self._spec(message.session_id))
+                self._children[message.session_id] = child
+                return child
+            case _:
+                _answer(message.reply, Done())
+                return None
+
+    def _tell_stop(self, child: Child, kind: StopKind) -> None:
+        child.phase = ChildPhase.STOPPING
+        child.stop = kind
+        tell(child.ref, StopSession(kind=kind))
+
+    def _child_exited(self, message: ChildExited) -> None:
+        child = self._current(message.child_id, message.incarnation)
+        if child is None or child.phase not in {ChildPhase.RUNNING, ChildPhase.STOPPING}:
+            log.info("stale_exit_dropped", session_id=message.child_id)
+            return
+        self._deps.telemetry.exits.labels(kind=message.kind.value, cause=message.cause).inc()
+        log.info(
+            "session_ended",
+            session_id=message.child_id,
+            incarnation=message.incarnation,
+            kind=message.kind.value,
+            cause=message.cause,
+        )
+        child.ref = None
+        self._slots.leave(child.spec.id)
+        if child.stop is None and restarts(child.spec.restart, message.kind):
+            self._crashed(child, message.cause)
+        else:
+            expected = STOP_REASONS[child.stop] if child.stop else message.cause
+            self._clean(child, spoke=message.cause == expected)
+        self._admit()
+
+    def _clean(self, child: Child, *, spoke: bool) -> None:
+        """It has no actor any more: do what ending it means, then answer and forget."""
+        child.phase = ChildPhase.CLEANING
+        kind = child.stop or StopKind.STOP
+        work = partial(self._deps.clerk.close, child.spec.id, kind, spoke=spoke)
+        then = partial(self._cleaned, child, kind)
+        self._calls.place(self._deps.main, work, then, deadline=STORE_DEADLINE)
+
+    def _cleaned(self, child: Child, kind: StopKind, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            log.error("session_not_cleaned", session_id=child.spec.id, kind=kind.value)
+            self._finish(child, _refused(outcome.error))
+        elif child.stop is not None and stronger(child.stop, kind) is not kind:
+            self._clean(child, spoke=True)  # asked meanwhile: a logout or a delete on top of a stop
+        else:
+            self._finish(child, Done())
+
+    def _finish(self, child: Child, answer: Answer) -> None:
+        self._answer_waiters(child, answer)
+        if child.start_again and self._shutdown is None:
+            child.crashes.clear()
+            self._count(child)
+        else:
+            self._forget(child)
+
+    def _forget(self, child: Child) -> None:
+        self._disarm(child)
+        self._slots.leave(child.spec.id)
+        self._deps.board.drop(child.spec.id, child.incarnation)
+        self._children.pop(child.spec.id, None)
+        self._answer_waiters(child, Done())
+        self._maybe_done()
+
+    # ---- crashes ---------------------------------------------------------------------------------
+
+    def _crashed(self, child: Child, cause: str) -> None:
+        deps, now = self._deps, self._deps.monotonic()
+        if is_stable(child.connected_since, now, deps.restart):
+            child.crashes.clear()
+        child.connected_since = None
+        if fuse_opens(self._crashes, now, deps.fuse):
+            log.error("fleet_fuse_open", crashes=len(self._crashes))
+        if self._shutdown is not None:
+            self._forget(child)
+            return
+        if note_crash(child.crashes, now, deps.restart):
+            child.phase = ChildPhase.QUARANTINED
+            log.error("session_quarantined", session_id=child.spec.id, cause=cause)
+            self._write(child, SessionStatus.FAILED, "crash_loop", f"last cause: {cause}")
+            self._arm(child, deps.quarantine)
+            return
+        child.phase = ChildPhase.BACKOFF
+        if cause in {"actor_crashed", "storage_failed"}:  # the actor could not write it itself
+            self._write(child, SessionStatus.DISCONNECTED, "actor_crashed", cause)
+        delay = backoff(len(child.crashes), deps.restart, deps.uniform)
+        deps.telemetry.restarts.labels(cause=cause).inc()
+        log.warning("session_restart_planned", session_id=child.spec.id, cause=cause, seconds=delay)
+        self._arm(child, delay)
+
+    def _arm(self, child: Child, seconds: float) -> None:
+        self._disarm(child)
+        fired = TimerFired(name=child.spec.id, number=child.timer_number)
+        child.timer = self._deps.main.after(seconds, self.actor_ref, fired)
+
+    def _disarm(self, child: Child) -> None:
+        child.timer_number += 1
+        if child.timer is not None:
+            child.timer.cancel()
+            child.timer = None
+
+    def _timer_fired(self, timer: TimerFired) -> None:
+        if timer.name == "shutdown":
+            self._give_up()
+            return
+        if timer.name == "fuse":
+            if timer.number == self._fuse_timer:
+                self._admit()
+            return
+        child = self._children.get(timer.name)
+        if child is None or child.timer_number != timer.number:
+            return
+        if child.phase is ChildPhase.QUARANTINED:
+            child.crashes.clear()
+        self._count(child)
+
+    def _write(self, child: Child, status: SessionStatus, reason: str, detail: str) -> None:
+        clerk = self._deps.clerk
+        work = partial(clerk.write, child.spec.id, child.incarnation, status, reason, detail)
+        self._calls.place(self._deps.main, work, self._written, deadline=STORE_DEADLINE)
+
+    def _written(self, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            log.error("status_not_written", error=type(outcome.error).__name__)
+
+    # ---- shutting down ---------------------------------------------------------------------------
+
+    def _shut_down(self, message: Shutdown) -> None:
+        self._shutdown = message
+        fired = TimerFired(name="shutdown", number=0)
+        self._deps.main.after(message.deadline, self.actor_ref, fired)
+        log.info("fleet_stopping", sessions=len(self._children))
+        for child in list(self._children.values()):
+            child.start_again = False
+            if child.phase is ChildPhase.RUNNING:
+                self._tell_stop(child, StopKind.SHUTDOWN)
+            elif child.phase not in {ChildPhase.STOPPING, ChildPhase.CLEANING}:
+                self._forget(child)
+        self._maybe_done()
+
+    def _maybe_done(self) -> None:
+        if self._shutdown is not None and not self._children:
+            self._shutdown.reply.put(Done())
+            self.end()
+
+    def _give_up(self) -> None:
+        """The common deadline is over: say who is left; the main program kills what they own."""
+        if self._shutdown is None:
+            return
+        left = sorted(self._children)
+        log.error("fleet_stop_timed_out", sessions=len(left))
+        self._shutdown.reply.put(Refused(code="stop_timed_out", message=f"{len(left)} left"))
+        self.end()
+
+    def died(self, error: BaseException) -> None:
+        """The root has no parent: the main program watches it and ends the process."""
+
+    def cleanup(self) -> None:
+        log.info("fleet_stopped", sessions=len(self._children))
+
+    def _answer_waiters(self, child: Child, answer: Answer) -> None:
+        for reply in child.waiters:
+            reply.put(answer)
+        child.waiters.clear()
+
+
+def _answer(reply: Any, answer: Answer) -> None:
+    if reply is not None:
+        reply.put(answer)
+
+
+def _refused(error: Exception) -> Refused:
+    code = getattr(error, "code", "profile_not_removed")
+    return Refused(
+        code=code,
+        message="Its browser is stopped, but its directory could not be removed; see the log.",
+    )

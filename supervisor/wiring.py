@@ -1,0 +1,39 @@
+"""Small translations from settings to what adapters want."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from actors.browser.launch_args import BrowserOptions, Deadlines
+from actors.browser.launcher import ChromiumDriver
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+VERSION: Final = version("wafleet")
+ROOT: Final = Path(__file__).resolve().parent.parent
+BUNDLE: Final = ROOT / "node_modules/@wppconnect/wa-js/dist/wppconnect-wa.js"
+
+
+def browser_driver(settings: Settings) -> ChromiumDriver:
+    """Return the driver that these settings describe."""
+    return ChromiumDriver(
+        BrowserOptions(
+            bundle_path=BUNDLE,
+            executable=settings.chromium_path,
+            no_sandbox=bool(settings.chromium_no_sandbox),
+            extra_args=settings.chromium_extra_args,
+            whatsapp_url=settings.whatsapp_url,
+            host_resolver_rules=settings.host_resolver_rules,
+            trusted_spki=settings.trusted_spki,
+            user_agent=settings.user_agent,
+            deadlines=Deadlines(
+                launch=settings.launch_timeout,
+                open=settings.open_timeout,
+                call=settings.call_timeout,
+                send=settings.send_timeout,
+            ),
+        )
+    )
