@@ -1,0 +1,383 @@
+"""The session state machine: its table of transitions, and properties over any events."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.browser.driver import (
+    AckChanged,
+    BrowserExited,
+    BrowserFact,
+    LoggedOut,
+    MessageReceived,
+    PageCrashed,
+    PageLoaded,
+    QrIssued,
+    SocketChanged,
+    UpdateRequired,
+)
+from actors.events import (
+    Began,
+    BrowserStopped,
+    CallFailed,
+    Deliver,
+    Effect,
+    Event,
+    Finish,
+    Launch,
+    Launched,
+    LaunchFailed,
+    LogoutDone,
+    Open,
+    Phase,
+    PhaseTimedOut,
+    StopBrowser,
+    StopRequested,
+    Unlink,
+)
+from actors.messages import ExitKind, StopKind
+from actors.reasons import PERMANENT, REASONS, sentence
+from actors.state import Limits, State, public, step
+from storage.store import SessionStatus
+
+pytestmark = pytest.mark.unit
+
+LIMITS = Limits(
+    open_timeout=60,
+    sync_timeout=120,
+    socket_timeout=60,
+    qr_code_timeout=90,
+    qr_codes_per_window=5,
+)
+ME = "15550100001"
+SOCKETS = [
+    "OPENING",
+    "PAIRING",
+    "UNPAIRED",
+    "UNPAIRED_IDLE",
+    "CONNECTED",
+    "TIMEOUT",
+    "CONFLICT",
+    "UNLAUNCHED",
+    "PROXYBLOCK",
+    "TOS_BLOCK",
+    "SMB_TOS_BLOCK",
+    "DEPRECATED_VERSION",
+    "SOMETHING_NEW",
+]
+MODES = [None, "QR", "MAIN", "SYNCING", "OFFLINE", "CONFLICT", "SOMETHING_NEW"]
+
+
+def loaded(*critical: str, missing: tuple[str, ...] = ()) -> PageLoaded:
+    return PageLoaded(
+        whatsapp_version="2.3000", wajs_version="4.6.0", missing=missing, critical=critical
+    )
+
+
+def socket(
+    state: str, mode: str | None = None, *, registered: bool = False, synced: bool = False
+) -> SocketChanged:
+    me = f"{ME}:3@c.us" if registered else None
+    return SocketChanged(socket=state, mode=mode, registered=registered, synced=synced, me=me)
+
+
+UNPAIRED = socket("UNPAIRED", "QR")
+PAIRED = socket("PAIRING", "QR", registered=True)
+SYNCING = socket("CONNECTED", "SYNCING", registered=True)
+READY = socket("CONNECTED", "MAIN", registered=True, synced=True)
+DOWN = socket("TIMEOUT", "OFFLINE", registered=True, synced=True)
+
+
+def run(*events: Event, state: State | None = None) -> tuple[State, list[Effect]]:
+    """Feed events; return the last state and the effects of the last event."""
+    current = state or State()
+    effects: tuple[Effect, ...] = ()
+    for event in events:
+        current, effects = step(current, event, LIMITS)
+    return current, list(effects)
+
+
+TO_QR = (Began(), Launched(), loaded(), UNPAIRED, QrIssued(text="a"))
+TO_CONNECTED = (*TO_QR, PAIRED, SYNCING, READY)
+RESTORED = (Began(), Launched(), loaded(), socket("OPENING", None, registered=True))
+
+
+@pytest.mark.parametrize(
+    ("events", "phase", "status", "reason"),
+    [
+        ((), Phase.NEW, "disconnected", "launching"),
+        ((Began(),), Phase.LAUNCHING, "disconnected", "launching"),
+        ((Began(), Launched()), Phase.OPENING, "disconnected", "opening"),
+        ((Began(), Launched(), loaded(), UNPAIRED), Phase.QR, "qr_scanning", "qr_expected"),
+        (TO_QR, Phase.QR, "qr_scanning", "qr_shown"),
+        ((*TO_QR, PAIRED), Phase.AUTHENTICATED, "authenticated", "syncing"),
+        ((*TO_QR, PAIRED, SYNCING), Phase.AUTHENTICATED, "authenticated", "syncing"),
+        (TO_CONNECTED, Phase.CONNECTED, "connected", "ready"),
+        ((*TO_CONNECTED, DOWN), Phase.LOST, "disconnected", "socket_lost"),
+        ((*TO_CONNECTED, DOWN, READY), Phase.CONNECTED, "connected", "ready"),
+        (RESTORED, Phase.RESUMING, "disconnected", "resuming"),
+        ((*RESTORED, SYNCING), Phase.AUTHENTICATED, "authenticated", "syncing"),
+        ((*RESTORED, READY), Phase.CONNECTED, "connected", "ready"),
+    ],
+)
+def test_the_way_up(events: tuple[Event, ...], phase: Phase, status: str, reason: str) -> None:
+    """Each step from nothing to connected has its phase, public status and reason."""
+    state, _ = run(*events)
+    assert state.phase is phase
+    assert state.me in {None, ME}
+    assert public(state)[:2] == (SessionStatus(status), reason)
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "cause"),
+    [
+        (BrowserExited(pid=1, returncode=-9), ExitKind.CRASH, "browser_exited"),
+        (PageCrashed(), ExitKind.CRASH, "page_crashed"),
+        (CallFailed(cause="page_unresponsive", detail="x"), ExitKind.CRASH, "page_unresponsive"),
+        (LoggedOut(reason="0"), ExitKind.PERMANENT, "logged_out"),
+        (UpdateRequired(), ExitKind.CRASH, "update_required"),
+        (socket("TOS_BLOCK"), ExitKind.PERMANENT, "banned"),
+        (socket("SMB_TOS_BLOCK"), ExitKind.PERMANENT, "banned"),
+        (socket("PROXYBLOCK"), ExitKind.PERMANENT, "proxy_blocked"),
+        (socket("CONFLICT", registered=True), ExitKind.PERMANENT, "conflict"),
+        (socket("DEPRECATED_VERSION"), ExitKind.PERMANENT, "deprecated_version"),
+        (loaded("Socket", missing=("Socket",)), ExitKind.PERMANENT, "page_incompatible"),
+        (StopRequested(kind=StopKind.STOP), ExitKind.NORMAL, "stopped"),
+        (StopRequested(kind=StopKind.RESTART), ExitKind.NORMAL, "restarting"),
+        (StopRequested(kind=StopKind.SHUTDOWN), ExitKind.NORMAL, "supervisor_stopped"),
+        (StopRequested(kind=StopKind.LOGOUT), ExitKind.NORMAL, "logged_out"),
+    ],
+)
+@pytest.mark.parametrize("before", [TO_QR, TO_CONNECTED, (*TO_CONNECTED, DOWN), RESTORED])
+def test_every_way_down_stops_the_browser_first(
+    before: tuple[Event, ...], event: Event, kind: ExitKind, cause: str
+) -> None:
+    """Whatever ends a live session, the browser is stopped before the end is told."""
+    state, effects = run(*before, event)
+    assert state.phase is Phase.STOPPING
+    assert StopBrowser() in effects or Unlink() in effects
+    assert Finish() not in effects
+    if Unlink() in effects:
+        state, effects = run(LogoutDone(confirmed=True), state=state)
+        assert effects == [StopBrowser()]
+    state, effects = run(BrowserStopped(), state=state)
+    assert state.phase is Phase.ENDED
+    assert effects[-1] == Finish()
+    assert state.exit is not None
+    assert (state.exit.kind, state.exit.cause) == (kind, cause)
+
+
+def test_a_logout_unlinks_when_it_can_and_says_so_when_it_could_not() -> None:
+    """A connected session is unlinked; a session that lost its socket can't tell WhatsApp."""
+    stop = StopRequested(kind=StopKind.LOGOUT)
+    _, effects = run(*TO_CONNECTED, stop)
+    assert Unlink() in effects
+    state, effects = run(*TO_CONNECTED, DOWN, stop, BrowserStopped())
+    assert state.exit is not None
+    assert "remove the device" in (state.exit.detail or "")
+    state, _ = run(*TO_CONNECTED, stop, LogoutDone(confirmed=False), BrowserStopped())
+    assert state.exit is not None
+    assert "remove the device" in (state.exit.detail or "")
+
+
+def test_a_stop_during_a_launch_waits_for_its_answer() -> None:
+    """The launch can't be called back: its browser is stopped as soon as it is there."""
+    stop = StopRequested(kind=StopKind.STOP)
+    state, effects = run(Began(), stop)
+    assert (state.phase, effects) == (Phase.LAUNCHING, [])
+    late, effects = run(Launched(), state=state)
+    assert late.phase is Phase.STOPPING
+    assert StopBrowser() in effects
+    failed, effects = run(LaunchFailed(code="launch_failed", detail=""), state=state)
+    assert (failed.phase, effects) == (Phase.ENDED, [Finish()])
+    assert failed.exit is not None
+    assert failed.exit.kind is ExitKind.NORMAL
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "cause"),
+    [
+        ("launch_failed", ExitKind.CRASH, "launch_failed"),
+        ("call_timed_out", ExitKind.CRASH, "launch_failed"),
+        ("chromium_missing", ExitKind.PERMANENT, "chromium_missing"),
+        ("bundle_missing", ExitKind.PERMANENT, "bundle_missing"),
+        ("profile_in_use", ExitKind.PERMANENT, "profile_in_use"),
+    ],
+)
+def test_a_failed_launch_is_a_crash_unless_trying_again_cannot_help(
+    code: str, kind: ExitKind, cause: str
+) -> None:
+    """What a person has to mend is not tried again and again."""
+    state, effects = run(Began(), LaunchFailed(code=code, detail="why"))
+    assert effects == [Finish()]
+    assert state.exit is not None
+    assert (state.exit.kind, state.exit.cause, state.exit.detail) == (kind, cause, "why")
+
+
+def test_a_qr_window_has_a_bounded_number_of_codes() -> None:
+    """The sixth code closes a window of five; a repeat of the shown code counts once."""
+    state, _ = run(*TO_QR)
+    for text in "bcde":
+        state, _ = run(QrIssued(text=text), QrIssued(text=text), state=state)
+        assert state.phase is Phase.QR
+    assert state.window == 5
+    state, _ = run(QrIssued(text="f"), state=state)
+    assert state.exit is not None
+    assert (state.exit.kind, state.exit.cause) == (ExitKind.PERMANENT, "qr_timeout")
+
+
+def test_whatsapp_closing_its_own_window_is_a_qr_timeout() -> None:
+    """UNPAIRED_IDLE means that WhatsApp shows no more codes by itself."""
+    state, _ = run(*TO_QR, socket("UNPAIRED_IDLE", "QR"))
+    assert state.exit is not None
+    assert state.exit.cause == "qr_timeout"
+
+
+def test_a_missing_feature_degrades_but_does_not_end_a_session() -> None:
+    """Connected stays connected, with the missing names in its detail."""
+    events = (Began(), Launched(), loaded(missing=("sendText",)), READY)
+    state, effects = run(*events)
+    assert public(state) == (SessionStatus.CONNECTED, "degraded", "missing: sendText")
+    assert Deliver() in effects
+
+
+@pytest.mark.parametrize(
+    ("events", "cause"),
+    [
+        ((Began(), Launched()), "open_timeout"),
+        (TO_QR, "page_unresponsive"),
+        ((*TO_QR, PAIRED), "sync_timeout"),
+        (RESTORED, "socket_timeout"),
+        ((*TO_CONNECTED, DOWN), "socket_timeout"),
+    ],
+)
+def test_every_phase_that_waits_has_a_deadline(events: tuple[Event, ...], cause: str) -> None:
+    """Running out of time is a crash with the phase's own cause; another phase's timer is stale."""
+    state, _ = run(*events)
+    for phase in Phase:
+        after, _ = run(PhaseTimedOut(phase=phase), state=state)
+        if phase is not state.phase:
+            assert after == state
+        else:
+            assert after.exit is not None
+            assert after.exit.cause == cause
+
+
+def test_the_first_entry_arms_a_phase_timer_and_repeats_do_not() -> None:
+    """A socket that flaps inside a phase can't push its deadline away."""
+    _, effects = run(*TO_CONNECTED, DOWN)
+    assert len(effects) == 1
+    _, effects = run(*TO_CONNECTED, DOWN, socket("OPENING", "OFFLINE", registered=True))
+    assert effects == []
+
+
+def test_open_follows_launch_and_launch_follows_begin() -> None:
+    """The way up is driven by effects."""
+    assert run(Began())[1] == [Launch()]
+    assert Open() in run(Began(), Launched())[1]
+
+
+text = st.text(max_size=5)
+facts: st.SearchStrategy[BrowserFact] = st.one_of(
+    st.builds(BrowserExited, pid=st.integers(1, 99), returncode=st.none() | st.integers(-9, 9)),
+    st.builds(PageCrashed),
+    st.builds(
+        PageLoaded,
+        whatsapp_version=st.none() | text,
+        wajs_version=text,
+        missing=st.just(()) | st.just(("x",)),
+        critical=st.sampled_from([(), (), (), ("Socket",)]),
+    ),
+    st.builds(QrIssued, text=text),
+    st.builds(
+        SocketChanged,
+        socket=st.sampled_from(SOCKETS),
+        mode=st.sampled_from(MODES),
+        registered=st.booleans(),
+        synced=st.booleans(),
+        me=st.none() | st.just(ME),
+    ),
+    st.builds(LoggedOut, reason=st.none() | text),
+    st.builds(UpdateRequired),
+    st.builds(
+        MessageReceived,
+        wa_id=text,
+        chat=text,
+        sender=text,
+        kind=text,
+        body=text,
+        sent_ms=st.integers(0, 9),
+    ),
+    st.builds(AckChanged, wa_ids=st.just(()), ack=st.integers(-1, 4)),
+)
+codes = st.sampled_from(["launch_failed", "chromium_missing"])
+any_event: st.SearchStrategy[Event] = st.one_of(
+    facts,
+    st.builds(Began),
+    st.builds(Launched),
+    st.builds(LaunchFailed, code=codes, detail=text),
+    st.builds(CallFailed, cause=st.just("page_unresponsive"), detail=text),
+    st.builds(StopRequested, kind=st.sampled_from(StopKind)),
+    st.builds(LogoutDone, confirmed=st.booleans()),
+    st.builds(BrowserStopped),
+    st.builds(PhaseTimedOut, phase=st.sampled_from(Phase)),
+)
+lives = st.lists(any_event, max_size=30).map(lambda tail: [Began(), *tail])
+
+
+@settings(max_examples=400)
+@given(st.one_of(st.lists(any_event, max_size=30), lives))
+def test_no_sequence_reaches_an_undeclared_or_unexplained_state(events: list[Event]) -> None:
+    """Any events in any order: declared phase, known reason, and an exit exactly when leaving."""
+    state = State()
+    for event in events:
+        state, _ = step(state, event, LIMITS)
+        status, reason, _ = public(state)
+        assert state.phase in Phase
+        assert status in SessionStatus
+        assert sentence(reason)
+        leaving = state.phase in {Phase.STOPPING, Phase.ENDED}
+        assert (state.exit is not None) == leaving
+        if state.exit is not None:
+            assert (state.exit.kind is ExitKind.PERMANENT) <= (state.exit.cause in PERMANENT)
+        assert state.window <= LIMITS.qr_codes_per_window
+        assert state.qr is None or state.phase is Phase.QR
+
+
+@settings(max_examples=400)
+@given(lives)
+def test_every_state_has_a_way_out(events: list[Event]) -> None:
+    """From wherever it is, a stop and the answers to its effects lead to the end."""
+    state = State()
+    for event in events:
+        state, _ = step(state, event, LIMITS)
+    answers: list[Event] = [StopRequested(kind=StopKind.STOP), Launched()]
+    answers += [LogoutDone(confirmed=True), BrowserStopped()]
+    for event in answers:
+        state, _ = step(state, event, LIMITS)
+    assert state.phase is Phase.ENDED
+
+
+@settings(max_examples=400)
+@given(lives)
+def test_a_browser_is_launched_once_and_stopped_once(events: list[Event]) -> None:
+    """One incarnation, one browser: whatever happens, the effects balance."""
+    state, effects = State(), list[Effect]()
+    for event in events:
+        state, new = step(state, event, LIMITS)
+        effects += new
+    assert effects.count(Launch()) == 1
+    assert effects.count(Finish()) == (state.phase is Phase.ENDED)
+    assert effects.count(Open()) <= 1
+    assert effects.count(StopBrowser()) + effects.count(Unlink()) <= 2 + events.count(
+        LogoutDone(confirmed=True)
+    ) + events.count(LogoutDone(confirmed=False))
+
+
+@given(st.sampled_from(sorted(REASONS)))
+def test_every_reason_has_a_sentence_that_ends(reason: str) -> None:
+    """An operator reads a whole sentence, never a bare code."""
+    assert sentence(reason).endswith((".", ").")), reason
+    assert reason == reason.lower()
