@@ -28,6 +28,9 @@ class LiveSession:
     phase: str
     status: str
     reason: str
+    since_ms: int
+    detail: str | None = None
+    phone_number: str | None = None
     evidence_ms: int | None = None
     qr: QrCode | None = None
     browser_pid: int | None = None

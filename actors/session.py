@@ -211,7 +211,7 @@ class SessionActor(ChildActor):
 
     def _put_on_board(self) -> None:
         state, browser = self._state, self._slot.browser
-        status, reason, _ = machine.public(state)
+        status, reason, detail = machine.public(state)
         qr = None
         if state.qr is not None:
             qr = QrCode(text=state.qr, number=state.window, shown_ms=self._qr_shown_ms)
@@ -222,6 +222,9 @@ class SessionActor(ChildActor):
                 phase=state.phase.value,
                 status=status.value,
                 reason=reason,
+                since_ms=self._since_ms,
+                detail=detail,
+                phone_number=state.me,
                 evidence_ms=self._evidence_ms,
                 qr=qr,
                 browser_pid=browser.pid if browser is not None and state.browser else None,

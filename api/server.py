@@ -15,7 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.log import server_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, MutableMapping
+    from collections.abc import AsyncIterator
 
 _LINGER_SECONDS: Final = 2.0
 
@@ -32,16 +32,15 @@ class _ProtocolLog(logging.LoggerAdapter[logging.Logger]):
     Its exceptions quote the line that offended, which may hold a key or a message.
     """
 
-    def process(
-        self, msg: Any, kwargs: MutableMapping[str, Any]
-    ) -> tuple[Any, MutableMapping[str, Any]]:
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         error = kwargs.get("exc_info")
         if error is True:
             error = sys.exc_info()[1]
         if isinstance(error, HttpProcessingError):
             kwargs["exc_info"] = None
             msg = f"{msg} ({type(error).__name__})"
-        return msg, kwargs
+            level = min(level, logging.WARNING)  # a client's fault is no error of ours
+        super().log(level, msg, *args, **kwargs)
 
 
 @asynccontextmanager

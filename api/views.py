@@ -29,16 +29,17 @@ def as_of_now(row: SessionRow, live: LiveSession | None) -> SessionRow:
     """Return the row with the public state that the board shows; `live` is None without an actor.
 
     The board is ahead of the store while a change is being written, and for states that are never
-    written, like queued. Only then `since` is an estimate: the latest time known of the session.
+    written, like queued.
     """
-    if live is None or (live.status, live.reason) == (row.status, row.reason):
+    if live is None:
         return row
     return replace(
         row,
         status=SessionStatus(live.status),
         reason=live.reason,
-        detail=", ".join(live.missing) or None,
-        since_ms=max(row.updated_ms, live.evidence_ms or 0),
+        detail=live.detail,
+        since_ms=live.since_ms,
+        phone_number=live.phone_number or row.phone_number,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field
@@ -77,6 +78,7 @@ def _words(value: object) -> object:
 
 Seconds = Annotated[float, BeforeValidator(_no_bool)]
 Count = Annotated[int, BeforeValidator(_no_bool)]
+Place = Annotated[Path, BeforeValidator(_filled)]
 Text = Annotated[str, BeforeValidator(_filled)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 

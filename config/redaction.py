@@ -123,9 +123,11 @@ def _scrub_piece(text: str) -> str:
 
 def _mask_token(match: re.Match[str]) -> str:
     text = match[0]
-    # A path is judged part by part, so that file names stay readable; base64 has slashes as well,
-    # but seldom begins with one (and then its parts are judged).
-    parts = text.split("/") if text.startswith("/") else [text]
+    # A path is judged part by part, so that file names stay readable. Base64 has slashes as well,
+    # but seldom begins with one, and has more capitals.
+    upper = sum(c.isupper() for c in text)
+    is_path = text.startswith("/") and upper * 4 < len(text)
+    parts = text.split("/") if is_path else [text]
     return "/".join("[token]" if _looks_random(part) else part for part in parts)
 
 

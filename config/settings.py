@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from config.errors import Problem, SettingsError
 from config.fields import (
     Count,
+    Place,
     Seconds,
     Text,
     Words,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from pydantic import ValidationInfo
     from pydantic_settings import PydanticBaseSettingsSource
 
+__all__ = ["SettingRow", "Settings", "SettingsError", "describe", "load_settings"]
+
 SHORTEST_API_KEY: Final = 16
 MASK: Final = "********"
 _SPKI: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
@@ -54,7 +57,7 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    data_dir: Path = field(
+    data_dir: Place = field(
         Path("data"), "a directory", "Where the database and the browser profiles are kept."
     )
 
@@ -83,7 +86,7 @@ class Settings(BaseSettings):
         "auto", "auto, json or console", "How log lines look; auto is console on a terminal."
     )
 
-    chromium_path: Path | None = field(
+    chromium_path: Place | None = field(
         None,
         "the path of an executable",
         "The Chromium to run; unset searches chromium-headless-shell, then chromium.",
@@ -97,6 +100,11 @@ class Settings(BaseSettings):
         "More arguments for Chromium, after wafleet's own.",
     )
 
+    wajs_bundle: Path | None = field(
+        None,
+        "the path of wppconnect-wa.js",
+        "The wa-js bundle to inject; unset takes the one that npm installed beside wafleet.",
+    )
     whatsapp_url: Text = field(
         "https://web.whatsapp.com", "an https:// address", "The address of WhatsApp Web."
     )
@@ -181,10 +189,17 @@ class Settings(BaseSettings):
         # refuse unknown variables. Settings(...) alone is therefore free of surprises, too.
         return (init_settings,)
 
-    @field_validator("data_dir", "chromium_path")
+    @field_validator("data_dir", "chromium_path", "wajs_bundle")
     @classmethod
     def _whole_path(cls, value: Path | None) -> Path | None:
-        return None if value is None else value.expanduser().absolute()
+        if value is None:
+            return None
+        if not str(value).isprintable():
+            raise ValueError("it holds control characters")
+        try:
+            return value.expanduser().absolute()
+        except RuntimeError as error:  # raised for the home of a user that does not exist
+            raise ValueError("there is no such home directory") from error
 
     @field_validator("api_host")
     @classmethod

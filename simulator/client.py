@@ -33,6 +33,7 @@ class WireClient:
         self._reader: asyncio.Task[None] | None = None
         self._arrived = asyncio.Condition()
         self._requests = 0
+        self.closed = False
 
     async def __aenter__(self) -> Self:
         # the certificate is self-signed, and nothing secret is spoken on loopback
@@ -57,10 +58,6 @@ class WireClient:
             await self._reader
         if self._session is not None:
             await self._session.close()
-
-    @property
-    def closed(self) -> bool:
-        return self._reader is None or self._reader.done()
 
     async def push(self, op: str, **fields: object) -> None:
         """Send one frame."""
@@ -126,4 +123,5 @@ class WireClient:
                     self.frames.append(frame)
                     self._arrived.notify_all()
         async with self._arrived:
+            self.closed = True
             self._arrived.notify_all()

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
 
-from simulator.faults import Faults, Latency, SilentSocket
+from simulator.faults import Latency, SilentSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from simulator.core import Core
     from simulator.entities import Account, Device, Frame
-    from simulator.timers import Timers
+
+
+SWALLOWED_SHOWN = 200
 
 
 class Connection:
     """A page's socket; ``account`` and ``device`` are set once it has logged in."""
 
-    def __init__(
-        self, number: int, socket: web.WebSocketResponse, faults: Faults, timers: Timers
-    ) -> None:
+    def __init__(self, number: int, socket: web.WebSocketResponse, core: Core) -> None:
         self.id = number
         self.keys: tuple[str, ...] = ()
         self.account: Account | None = None
@@ -31,8 +33,9 @@ class Connection:
         self.open = True
         self.drained = False
         self._socket = socket
-        self._faults = faults
-        self._timers = timers
+        self._faults = core.faults
+        self._timers = core.timers
+        self._truth = core.truth
         self._outbox: asyncio.Queue[tuple[float, Frame] | None] = asyncio.Queue()
 
     @property
@@ -61,7 +64,10 @@ class Connection:
         writer = asyncio.create_task(self._write())
         try:
             async for message in self._socket:
-                if message.type is not WSMsgType.TEXT or self.silent:
+                if message.type is not WSMsgType.TEXT:
+                    continue
+                if self.silent:
+                    self._swallowed("in", message.data[:SWALLOWED_SHOWN])
                     continue
                 delay = self._latency()
                 if delay:
@@ -71,7 +77,17 @@ class Connection:
         finally:
             self.open = False
             writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+            with suppress(asyncio.CancelledError):  # that is what we asked for
+                await writer
+
+    def _swallowed(self, direction: str, what: str) -> None:
+        self._truth.add(
+            "frame_swallowed",
+            connection=self.id,
+            number=self.account_number,
+            direction=direction,
+            what=what,
+        )
 
     def _late(self, on_text: Callable[[str], None], text: str) -> None:
         if self.open:
@@ -88,6 +104,7 @@ class Connection:
             if due > loop.time():
                 await asyncio.sleep(due - loop.time())
             if self.silent:
+                self._swallowed("out", str(frame.get("op", "answer")))
                 continue
             try:
                 await self._socket.send_json(frame)

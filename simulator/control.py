@@ -110,7 +110,7 @@ class Control:
 
     async def _contact_sends(self, request: web.Request) -> web.Response:
         body = await _body(request, req.ContactSends)
-        sent = self.desk.contact_sends(request.match_info["number"], body.to, body)
+        sent = self.desk.contact_sends(request.match_info["number"], body)
         return web.json_response({"id": sent}, status=201)
 
     async def _groups(self, _request: web.Request) -> web.Response:

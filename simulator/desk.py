@@ -116,9 +116,13 @@ class Desk:
         """What a contact's phone displays, oldest first."""
         return list(self._world.contact(number).shown.values())
 
-    def contact_sends(self, number: str, to: str, body: req.ContactSends) -> str:
-        contact = self._world.contact(number)
-        return self._hub.delivery.inbound(contact, to, body.text, body.type, body.extra)
+    def contact_sends(self, number: str, body: req.ContactSends) -> str:
+        contact, delivery = self._world.contact(number), self._hub.delivery
+        extra = body.extra
+        if body.media is not None:
+            caption = {"caption": body.text} if body.text else {}
+            extra = {**delivery.attach(body.media, body.mimetype), **caption, **extra}
+        return delivery.inbound(contact, body.to, body.text, body.type, extra)
 
     def groups(self) -> list[dict[str, Any]]:
         return [{**asdict(g), "jid": group_jid(g.id)} for g in self._world.groups.values()]

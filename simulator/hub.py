@@ -37,7 +37,7 @@ class Hub:
     async def serve(self, socket: web.WebSocketResponse) -> None:
         """Run one client socket to its end."""
         core = self._core
-        connection = Connection(next(self._ids), socket, core.faults, core.timers)
+        connection = Connection(next(self._ids), socket, core)
         self.connections[connection.id] = connection
         core.truth.add("ws_open", connection=connection.id)
         try:
@@ -61,10 +61,11 @@ class Hub:
 
     # Switchboard
 
-    def to_device(self, device: Device, frame: Frame) -> None:
+    def to_device(self, device: Device, frame: Frame) -> bool:
         connection = self.connected(device)
         if connection is not None:
             connection.push(frame)
+        return connection is not None
 
     def enqueue(self, account: Account, frame: Frame, *, but: Device | None = None) -> None:
         for device in account.devices.values():

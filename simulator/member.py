@@ -19,7 +19,6 @@ class Member:
     def __init__(self, core: Core, delivery: Delivery) -> None:
         self._core = core
         self._delivery = delivery
-        self._media: dict[str, str] = {}
 
     def on_frame(
         self, connection: Connection, account: Account, device: Device, frame: wire.ClientFrame
@@ -37,10 +36,10 @@ class Member:
             case wire.Exists():
                 connection.push(self._exists(account, frame))
             case wire.MediaPut():
-                self._media[frame.filehash] = frame.data
+                self._delivery.media[frame.filehash] = frame.data
                 connection.push(wire.answer(frame.rid))
             case wire.MediaGet():
-                data = self._media.get(frame.filehash)
+                data = self._delivery.media.get(frame.filehash)
                 fields = {"data": data} if data is not None else {"error": "media_unknown"}
                 connection.push(wire.answer(frame.rid, **fields))
             case _:

@@ -66,11 +66,16 @@ class NewContact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactSends:
-    """``to`` is an account's number or a group's id; ``extra`` goes into the message as it is."""
+    """``to`` is an account's number or a group's id; ``extra`` goes into the message as it is.
+
+    ``media`` is base64; with it, ``type`` is image, document and so on, and ``text`` the caption.
+    """
 
     to: str
-    text: str
+    text: str = ""
     type: str = "chat"
+    media: str | None = None
+    mimetype: str = "application/octet-stream"
     extra: dict[str, Any] = field(default_factory=dict)
 
 

@@ -4,10 +4,11 @@ Every entry is a dict with ``seq`` (from 1, no gaps), ``at_ms`` (wall time), ``m
 (monotonic), ``kind`` and the kind's own fields: usually ``number``, ``device``, ``id`` (message
 id), ``chat``. Kinds: page_served, ws_open, ws_close, qr_issued, qr_expired, qr_idle, qr_scanned,
 link_code_issued, link_code_used, device_linked, login, login_refused, logout,
-message_received_from_client, duplicate_suppressed, message_rejected, ack_sent, ack_dropped,
-receipt, contact_received, inbound_queued, inbound_delivered, read_by_client, exists_query,
-phone_sent, presence, revoked, edited, reacted, call_rejected, auto_scan_missed,
-contact_created, account_created, group_created, fault_set, fault_cleared, bad_frame.
+message_received_from_client, duplicate_suppressed, message_rejected, ack_sent, ack_lost,
+ack_dropped, receipt, contact_received, inbound_queued, inbound_delivered, read_by_client,
+exists_query, phone_sent, presence, revoked, edited, reacted, call_rejected, auto_scan_missed,
+contact_created, account_created, group_created, fault_set, fault_cleared, frame_swallowed,
+bad_frame.
 """
 
 from __future__ import annotations

@@ -244,6 +244,7 @@ async def _fleet(
             quarantine=settings.quarantine,
             uniform=random.SystemRandom().uniform,
             monotonic=time.monotonic,
+            now_ms=now_ms,
         )
     )
     fleet = FleetPort(ref)

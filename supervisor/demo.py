@@ -31,6 +31,14 @@ PHONE: Final = "15550100001"
 ALICE: Final = "15550100002"
 STRANGER: Final = "15550199999"
 SESSION: Final = "demo"
+CONTACT: Final = {
+    "number": ALICE,
+    "name": "Alice",
+    "reply": "echo",
+    # later than the simulator's second of silence after a login, and slow enough to be seen apart
+    "delivered_delay_ms": 1100,
+    "read_delay_ms": 1400,
+}
 
 
 @dataclass
@@ -79,8 +87,7 @@ def _tell(story: Story) -> None:
     with ExitStack() as stack:
         with story.step("start the simulator") as note:
             log = story.directory / "simulator.log"
-            seeds = (f"--account={PHONE}:Shop", f"--contact={ALICE}:Alice:echo")
-            simulator = stack.enter_context(start_simulator(log, *seeds))
+            simulator = stack.enter_context(start_simulator(log, f"--account={PHONE}:Shop"))
             place = SimulatorPlace.of(simulator.ready)
             note["note"] = f"page {place.page}, control {place.control_url}"
             note["show"] = f"  {note['note']}"
@@ -125,6 +132,7 @@ def _stop(story: Story, node: Program) -> None:
 
 async def _first_life(story: Story, node: Program, place: SimulatorPlace) -> None:
     async with Api.of(node, place) as api:
+        await api.simulator("/contacts", CONTACT)
         with story.step("create and start a session") as note:
             session = await api.post("/v1/sessions", {"name": SESSION, "start": True})
             note["note"] = session["id"]
@@ -152,6 +160,9 @@ async def _messages(story: Story, api: Api) -> None:
         sent = await api.post(path, {"to": f"+{ALICE}", "text": "Hello Alice"})
         states = await api.message_states(f"{path}/{sent['id']}", "read")
         note["note"] = " → ".join(states)
+        for state in ("sent", "delivered", "read"):
+            if state not in states:
+                raise DemoFailed(f"the message was never seen {state}")
     with story.step("the contact's answer is stored") as note:
         answer = await until(lambda: api.inbound(path), "no inbound message was stored")
         note["note"] = f"“{answer['text']}”"

@@ -76,6 +76,11 @@ class Api:
     async def text(self, path: str) -> str:
         return (await self.body(path)).decode().strip()
 
+    async def text_if_any(self, path: str) -> str | None:
+        """Return the text, or None where the API answers that there is none."""
+        async with self._http.get(self._url + path, headers=self._headers) as answer:
+            return (await answer.text()).strip() if answer.status == 200 else None  # noqa: PLR2004
+
     async def get(self, path: str) -> Any:
         async with self._http.get(self._url + path, headers=self._headers) as answer:
             return await _json(answer, path)
@@ -87,6 +92,26 @@ class Api:
     async def simulator(self, path: str, body: dict[str, Any]) -> Any:
         async with self._http.post(self._control_url + path, json=body) as answer:
             return await _json(answer, path)
+
+    async def delete(self, path: str) -> int:
+        """Delete and return the HTTP status."""
+        async with self._http.delete(self._url + path, headers=self._headers) as answer:
+            return answer.status
+
+    async def control(self, path: str) -> Any:
+        """Read from the simulator's control API."""
+        async with self._http.get(self._control_url + path) as answer:
+            return await _json(answer, path)
+
+    async def simulator_delete(self, path: str) -> int:
+        """Delete on the simulator's control API and return the HTTP status."""
+        async with self._http.delete(self._control_url + path) as answer:
+            return answer.status
+
+    async def simulator_status(self, path: str, body: dict[str, Any]) -> int:
+        """Tell the simulator something and return the HTTP status."""
+        async with self._http.post(self._control_url + path, json=body) as answer:
+            return answer.status
 
     async def log(self, kind: str) -> list[dict[str, Any]]:
         """Return the simulator's truth, the entries of one kind."""

@@ -32,3 +32,4 @@ class FleetDeps:
     quarantine: float
     uniform: Callable[[float, float], float]
     monotonic: Callable[[], float]
+    now_ms: Callable[[], int]

@@ -164,6 +164,7 @@ class FleetSupervisor(BaseActor):
                 phase=child.phase.value,
                 status=SessionStatus.DISCONNECTED.value,
                 reason="queued",
+                since_ms=self._deps.now_ms(),
             )
         )
 

@@ -21,7 +21,7 @@ def browser_driver(settings: Settings) -> ChromiumDriver:
     """Return the driver that these settings describe."""
     return ChromiumDriver(
         BrowserOptions(
-            bundle_path=BUNDLE,
+            bundle_path=settings.wajs_bundle or BUNDLE,
             executable=settings.chromium_path,
             no_sandbox=bool(settings.chromium_no_sandbox),
             extra_args=settings.chromium_extra_args,

@@ -108,7 +108,7 @@ def arguments(
     """Return the full command line."""
     argv = [str(executable), *QUIET]
     argv.append(f"--disable-features={','.join(DISABLED_FEATURES)}")
-    argv.append(f"--user-data-dir={profile}")
+    argv.append(f"--user-data-dir={profile.absolute()}")
     argv.append(f"--user-agent={user_agent(options, version)}")
     if not sandbox:
         argv.append("--no-sandbox")

@@ -21,6 +21,16 @@ WAJS_CONFIG: Final = {
     "linkPreviewApiServers": [],
 }
 
+NO_SERVICE_WORKER: Final = """
+if (navigator.serviceWorker) {
+  // WhatsApp Web works without one. It would cost memory, serve an old version of the page from its
+  // cache, and name a headless browser: client hints can't be overridden in it.
+  const refused = () => Promise.reject(new DOMException('no service workers', 'SecurityError'));
+  navigator.serviceWorker.register = refused;
+  navigator.serviceWorker.getRegistrations()
+    .then((all) => all.forEach((each) => each.unregister()), () => null);
+}"""
+
 
 def _random_name() -> str:
     return f"_{secrets.token_hex(8)}"
@@ -54,6 +64,7 @@ class PageScripts:
                 "(() => {",
                 "if (window !== window.top) return;",
                 "if (/^(about|chrome-error):/.test(location.protocol)) return;",
+                NO_SERVICE_WORKER,
                 f"window.WPPConfig = {json.dumps(WAJS_CONFIG)};",
                 self.bundle,
                 ";",
@@ -71,7 +82,7 @@ def read_scripts(bundle_path: Path) -> PageScripts:
     except (OSError, UnicodeDecodeError) as error:
         raise BundleMissing(
             f"{error.filename if isinstance(error, OSError) else bundle_path} can't be read: "
-            "run `npm ci`, which installs @wppconnect/wa-js, or set the path of its bundle"
+            "run `make setup`, which installs it, or set the path of its bundle"
         ) from error
     if MARK not in bundle:
         raise BundleMissing(f"{bundle_path} is no wa-js bundle: run `npm ci` again")

@@ -206,6 +206,7 @@ def _spawn(argv: list[str], env: Mapping[str, str], child: Sequence[int]) -> int
             (os.POSIX_SPAWN_DUP2, stderr, 2),
             (os.POSIX_SPAWN_DUP2, commands, CDP_IN),
             (os.POSIX_SPAWN_DUP2, answers, CDP_OUT),
+            *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable() if fd > CDP_OUT),
         ],
         setsid=True,
         setsigmask=(),
@@ -218,6 +219,16 @@ def _above(fd: int, stack: contextlib.ExitStack) -> int:
     high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH_FD)
     stack.callback(os.close, high)
     return high
+
+
+def _inheritable() -> list[int]:
+    """Return what exec would hand on: Python's own descriptors are not, but inherited ones are."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names are all that is needed
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself
+            if os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
 
 
 def _raise_oom_score(pid: int) -> None:

@@ -84,13 +84,16 @@ def still_lives(process: Process) -> bool:
     return now is not None and now.started == process.started and not now.dead
 
 
-def command_line(pid: int) -> tuple[str, ...] | None:
-    """Return its arguments; empty for a zombie or kernel thread, None if gone or not readable."""
+def command_line(pid: int) -> str | None:
+    """Return its command line with blanks between the arguments, None if gone or not readable.
+
+    Chromium writes its arguments anew, as one text: they can't be told apart any more.
+    """
     try:
         raw = (PROC / str(pid) / "cmdline").read_bytes()
     except OSError:
         return None
-    return tuple(part.decode("utf-8", "surrogateescape") for part in raw.split(b"\0") if part)
+    return raw.decode("utf-8", "surrogateescape").replace("\0", " ").rstrip(" ")
 
 
 def owner(pid: int) -> int | None:

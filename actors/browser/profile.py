@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 OWNER_LOCK: Final = "owner.lock"
 SINGLETONS: Final = ("SingletonLock", "SingletonCookie", "SingletonSocket")
 USER_DATA_DIR: Final = "--user-data-dir="
+PIPE: Final = " --remote-debugging-pipe "
 GONE_DEADLINE: Final = 5.0
 GONE_INTERVAL: Final = 0.01
 
@@ -98,10 +99,8 @@ def sweep_orphans(root: Path) -> list[int]:
 
     For the boot, before anything is launched: what runs then was left by a dead supervisor.
     """
-    inside = f"{os.path.abspath(root)}{os.sep}"  # noqa: PTH100 - no symlinks are followed
-    killed = _kill_sessions(
-        process for process in _mine() if _profile_of(process.pid).startswith(inside)
-    )
+    inside = f"{USER_DATA_DIR}{os.path.abspath(root)}{os.sep}"  # noqa: PTH100 - not the links' aim
+    killed = _kill_sessions(p for p in _mine() if inside in _browser_command(p.pid))
     if killed:
         log.warning("orphan_browsers_killed", pids=killed)
     return killed
@@ -122,8 +121,7 @@ def _empty(directory: Path) -> None:
 
 def _kill_orphans(profile: Path) -> None:
     """Kill what runs on this profile: the lock is ours, so no living owner answers for it."""
-    wanted = os.path.abspath(profile)  # noqa: PTH100
-    killed = _kill_sessions(p for p in _mine() if _profile_of(p.pid) == wanted)
+    killed = _kill_sessions(p for p in _mine() if _is_on(_browser_command(p.pid), profile))
     if killed:
         log.warning("orphan_browser_killed", session_id=profile.parent.name, pids=killed)
 
@@ -154,17 +152,21 @@ def _may_be_on(pid: int, profile: Path) -> bool:
     process = procfs.find(pid)
     if process is None or process.dead:
         return False
-    arguments = procfs.command_line(pid)
-    if arguments is None:
+    command = procfs.command_line(pid)
+    if command is None:
         return procfs.find(pid) is not None
-    return f"{USER_DATA_DIR}{profile}" in arguments
+    return _is_on(command, profile)
 
 
-def _profile_of(pid: int) -> str:
-    for argument in procfs.command_line(pid) or ():
-        if argument.startswith(USER_DATA_DIR):
-            return os.path.normpath(argument.removeprefix(USER_DATA_DIR))
-    return ""
+def _is_on(command: str, profile: Path) -> bool:
+    argument = f" {USER_DATA_DIR}{profile.absolute()} "
+    return argument in f"{command} "
+
+
+def _browser_command(pid: int) -> str:
+    """The command line of a browser that was started as ours are, else an empty one."""
+    command = procfs.command_line(pid) or ""
+    return command if PIPE in command else ""
 
 
 def _mine() -> list[procfs.Process]:

@@ -223,6 +223,8 @@ class WhatsAppBrowser:
                 self._tell(fact)
 
     def _on_crashed(self) -> None:
+        if self._stopping is not None:  # a browser that closes closes its pages first
+            return
         log.warning("page_crashed", session_id=self._session_id, pid=self.pid)
         self._tell(PageCrashed())
 

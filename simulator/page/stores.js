@@ -1,6 +1,6 @@
 /** Models and collections of chats, messages, contacts, groups, presence, calls. */
 import { toWid } from './ids.js';
-import { Collection, defineCollection, defineModel, Model } from './model.js';
+import { defineCollection, defineModel, Model } from './model.js';
 import { me } from './state.js';
 import { transport } from './transport.js';
 
@@ -199,5 +199,3 @@ export function setGroup(chat, name, participants) {
   const [kept] = GroupMetadataStore.add(metadata);
   chat.set({ groupMetadata: kept, name, formattedTitle: name });
 }
-
-export { Collection };

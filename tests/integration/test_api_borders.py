@@ -390,6 +390,8 @@ async def test_nothing_secret_is_logged(api: Api, caplog: pytest.LogCaptureFixtu
             f"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{secret['body']}\r\n",
         ):
             assert b" 400 " in (await send_raw(api, garbage.encode()))[:16]
+    assert not [record for record in caplog.records if record.levelno > logging.WARNING]
     written = repr(logs) + caplog.text
+    assert "BadStatusLine" in written
     assert "request_served" in written
     assert [kind for kind, value in secret.items() if value in written] == []

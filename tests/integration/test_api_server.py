@@ -175,6 +175,7 @@ class Api:
                 phase="qr",
                 status="qr_scanning",
                 reason="qr_shown",
+                since_ms=self.deps.now_ms(),
                 evidence_ms=self.deps.now_ms(),
                 qr=QrCode(text=text, number=2, shown_ms=1_700_000_000_123),
             )

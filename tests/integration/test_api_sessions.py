@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +17,8 @@ from tests.integration.test_api_server import UNKNOWN_ID, Api, running_api
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from storage.store import SessionRow
 
 pytestmark = pytest.mark.integration
 
@@ -217,13 +221,41 @@ async def test_a_stop_does_not_wait_for_a_slow_start(api: Api) -> None:
     assert api.fleet.commands == ["start", "stop"]
 
 
+class UnevenStore:
+    """A store port of one session whose every answer takes a random number of turns of the loop."""
+
+    def __init__(self, row: SessionRow, seed: int) -> None:
+        self.row = row
+        self._random = Random(seed)  # noqa: S311 - only to shuffle
+
+    async def ping(self) -> None:
+        for _ in range(self._random.choice([0, 1, 5, 50])):
+            await asyncio.sleep(0)
+
+    async def session(self, _: str) -> SessionRow:
+        await self.ping()
+        row = self.row
+        await self.ping()
+        return row
+
+    async def set_desired(self, _: str, desired: Desired, now_ms: int) -> SessionRow:
+        await self.ping()
+        self.row = replace(self.row, desired=desired, updated_ms=now_ms)
+        await self.ping()
+        return self.row
+
+
 async def test_the_last_wish_is_the_last_command(api: Api) -> None:
-    await api.new_session("a", desired=Desired.STOPPED)
-    verbs = ["start", "stop"] * 20
-    await asyncio.gather(*(api.post(f"/v1/sessions/a/{verb}") for verb in verbs))
-    wish = (await api.get("/v1/sessions/a")).json["desired"]
-    assert api.fleet.commands[-1] == {"running": "start", "stopped": "stop"}[wish]
-    assert len(api.fleet.commands) == 40
+    session_id = await api.new_session("a", desired=Desired.STOPPED)
+    row = await api.store.session(session_id)
+    for seed in range(100):
+        uneven: Any = UnevenStore(row, seed)
+        commands = SessionCommands(replace(api.deps, store=uneven))
+        verbs = [commands.restart, commands.stop, commands.start, commands.stop, commands.restart]
+        Random(seed).shuffle(verbs)  # noqa: S311 - only to shuffle
+        await asyncio.gather(*(verb(session_id) for verb in verbs))
+        last = api.fleet.commands[-1]
+        assert uneven.row.desired is (Desired.STOPPED if last == "stop" else Desired.RUNNING), seed
 
 
 async def test_a_stop_during_a_restart_wins(api: Api) -> None:

@@ -1,0 +1,428 @@
+"""The root supervisor with real actors, a real store and a real loop; its children fail on cue."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from actors.base import ChildActor, tell
+from actors.bridge import Bridge
+from actors.live import LiveBoard
+from actors.messages import (
+    Answer,
+    ChildExited,
+    ChildStable,
+    ChildUp,
+    Done,
+    EndSession,
+    ExitKind,
+    OutboxChanged,
+    Refused,
+    Shutdown,
+    StartSession,
+    StopKind,
+    StopSession,
+)
+from actors.state import STOP_REASONS
+from actors.telemetry import Telemetry
+from storage.sqlite import open_store
+from storage.store import SessionNotFound, SessionStatus, StatusChange
+from supervisor.clerk import UNTOLD, Clerk
+from supervisor.compose import FleetPort, now_ms
+from supervisor.deps import FleetDeps
+from supervisor.fleet import FleetSupervisor
+from supervisor.restarts import FusePolicy, RestartPolicy
+from tests.waiting import eventually_async
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from pykka import ActorRef
+
+    from storage.store import Store
+
+pytestmark = pytest.mark.integration
+
+ASK = 20.0
+
+
+class Crash(Exception):  # noqa: N818
+    """Told to a child: end like this."""
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Told to a child: end with this exit."""
+
+    kind: ExitKind
+    cause: str
+
+
+class Child(ChildActor):
+    """A session without a browser: comes up at once, stops when told, unless it is deaf."""
+
+    def __init__(self, *, deaf: bool, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.deaf = deaf
+
+    def handle(self, message: Any) -> None:
+        match message:
+            case Leave(kind=kind, cause=cause):
+                self.exit(kind, cause)
+            case StopSession(kind=kind) if not self.deaf:
+                self.exit(ExitKind.NORMAL, STOP_REASONS[kind])
+            case BaseException() as error:
+                raise error
+            case _:
+                pass
+
+    def release(self) -> None:
+        """Own nothing."""
+
+
+@dataclass
+class World:
+    """A fleet, its store, and every child that was ever started, in order."""
+
+    port: FleetPort
+    ref: ActorRef[Any]
+    store: Store
+    board: LiveBoard
+    directory: Path
+    children: list[tuple[str, int, ActorRef[Any]]] = field(default_factory=list)
+    up: bool = True
+    deaf: bool = False
+
+    async def session(self, name: str) -> str:
+        row, _ = await self.store.create_session(name, now_ms())
+        return row.id
+
+    async def start(self, session_id: str) -> Answer:
+        return await self.port.ask(lambda r: StartSession(session_id=session_id, reply=r), ASK)
+
+    async def end(self, session_id: str, kind: StopKind) -> Answer:
+        return await self.port.ask(
+            lambda r: EndSession(session_id=session_id, kind=kind, reply=r), ASK
+        )
+
+    async def child(self, session_id: str, number: int) -> ActorRef[Any]:
+        """Wait for the n-th child of a session and return its ref."""
+
+        async def look() -> list[ActorRef[Any]]:
+            return [ref for sid, _, ref in self.children if sid == session_id][number - 1 :]
+
+        return (await eventually_async(look))[0]
+
+    async def becomes(self, session_id: str, status: str, reason: str) -> None:
+        async def look() -> bool:
+            row = await self.store.session(session_id)
+            return (row.status, row.reason) == (SessionStatus(status), reason)
+
+        await eventually_async(look)
+
+    def lives(self, session_id: str) -> int:
+        return sum(1 for sid, _, _ in self.children if sid == session_id)
+
+
+@asynccontextmanager
+async def world(tmp_path: Path, **changes: Any) -> AsyncIterator[World]:
+    """Run a fleet while the block runs."""
+    (tmp_path / "sessions").mkdir()
+    async with open_store(tmp_path / "db", busy_timeout_ms=1000) as store:
+        main = Bridge(asyncio.get_running_loop(), "main")
+        made: list[World] = []
+
+        def start_child(session_id: str, number: int, parent: ActorRef[Any]) -> ActorRef[Any]:
+            here = made[0]
+            ref = Child.start(
+                deaf=here.deaf, child_id=session_id, incarnation=number, parent=parent
+            )
+            here.children.append((session_id, number, ref))
+            if here.up:
+                tell(parent, ChildUp(child_id=session_id, incarnation=number))
+            return ref
+
+        deps: dict[str, Any] = {
+            "main": main,
+            "clerk": Clerk(
+                store=store, directory=lambda sid: tmp_path / "sessions" / sid, now_ms=now_ms
+            ),
+            "board": LiveBoard(),
+            "telemetry": Telemetry(),
+            "start_child": start_child,
+            "restart": RestartPolicy(
+                intensity=3, period=60, first=0.001, longest=0.01, stable_after=3600
+            ),
+            "fuse": FusePolicy(intensity=1000, period=60),
+            "slots": 4,
+            "quarantine": 3600.0,
+            "uniform": lambda _low, high: high,
+            "monotonic": time.monotonic,
+            "now_ms": now_ms,
+        }
+        ref = FleetSupervisor.start(FleetDeps(**{**deps, **changes}))
+        here = World(FleetPort(ref), ref, store, deps["board"], tmp_path / "sessions")
+        made.append(here)
+        yield here
+        if ref.is_alive():
+            here.deaf = False
+            answer = await here.port.ask(lambda r: Shutdown(deadline=10.0, reply=r), ASK)
+            assert answer == Done()
+        await main.close(5)
+
+
+async def test_fifty_racing_starts_make_one_child(tmp_path: Path) -> None:
+    """Asking for what already is answers Done and starts nothing."""
+    async with world(tmp_path) as fleet:
+        one = await fleet.session("one")
+        answers = await asyncio.gather(*(fleet.start(one) for _ in range(50)))
+        assert set(answers) == {Done()}
+        await fleet.child(one, 1)
+        assert await fleet.end(one, StopKind.STOP) == Done()
+        assert fleet.lives(one) == 1
+
+
+@pytest.mark.parametrize("error", [Crash("x"), asyncio.CancelledError(), SystemExit(3)])
+async def test_a_crash_costs_one_restart_of_one_child(tmp_path: Path, error: Any) -> None:
+    """The sibling keeps its incarnation; the crashed one gets the next."""
+    async with world(tmp_path) as fleet:
+        one, two = await fleet.session("one"), await fleet.session("two")
+        await fleet.start(one)
+        await fleet.start(two)
+        sibling = await fleet.child(two, 1)
+        tell(await fleet.child(one, 1), error)
+        await fleet.child(one, 2)
+        assert sibling.is_alive()
+        assert fleet.lives(two) == 1
+        assert [n for sid, n, _ in fleet.children if sid == one] == [1, 2]
+
+
+async def test_a_crash_loop_is_quarantined_and_a_person_can_end_that(tmp_path: Path) -> None:
+    """One crash more than the intensity: failed/crash_loop, no more restarts, start begins anew."""
+    async with world(tmp_path) as fleet:
+        one, two = await fleet.session("one"), await fleet.session("two")
+        await fleet.start(one)
+        await fleet.start(two)
+        for life in range(1, 5):
+            tell(await fleet.child(one, life), Leave(ExitKind.CRASH, "browser_exited"))
+        await fleet.becomes(one, "failed", "crash_loop")
+        assert fleet.lives(one) == 4
+        assert (await fleet.child(two, 1)).is_alive()
+        assert await fleet.start(one) == Done()
+        await fleet.child(one, 5)
+
+
+async def test_a_quarantine_ends_by_itself(tmp_path: Path) -> None:
+    """After the long pause it is tried again with a clean slate."""
+    async with world(tmp_path, quarantine=0.05) as fleet:
+        one = await fleet.session("one")
+        await fleet.start(one)
+        for life in range(1, 6):
+            tell(await fleet.child(one, life), Leave(ExitKind.CRASH, "browser_exited"))
+        await fleet.child(one, 6)
+
+
+@pytest.mark.parametrize("cause", ["logged_out", "banned", "qr_timeout"])
+async def test_a_permanent_cause_is_not_restarted(tmp_path: Path, cause: str) -> None:
+    """Nothing is started until someone asks."""
+    async with world(tmp_path) as fleet:
+        one = await fleet.session("one")
+        await fleet.start(one)
+        tell(await fleet.child(one, 1), Leave(ExitKind.PERMANENT, cause))
+        await eventually_async(lambda: _gone(fleet, one))
+        assert fleet.lives(one) == 1
+        assert await fleet.start(one) == Done()
+        await fleet.child(one, 2)
+
+
+async def _gone(fleet: World, session_id: str) -> bool:
+    """Tell whether the supervisor has forgotten the session: a stop has nothing to wait for."""
+    alive = any(ref.is_alive() for sid, _, ref in fleet.children if sid == session_id)
+    return not alive and await fleet.end(session_id, StopKind.STOP) == Done()
+
+
+async def test_stale_exits_are_dropped(tmp_path: Path) -> None:
+    """An exit of an older incarnation, or of nobody, changes nothing."""
+    async with world(tmp_path) as fleet:
+        one = await fleet.session("one")
+        await fleet.start(one)
+        child = await fleet.child(one, 1)
+        for child_id, number in ((one, 0), (one, 2), ("nobody", 1)):
+            tell(
+                fleet.ref,
+                ChildExited(
+                    child_id=child_id, incarnation=number, kind=ExitKind.CRASH, cause="stale"
+                ),
+            )
+        await fleet.start(one)  # answered after the stale ones were handled
+        assert child.is_alive()
+        assert fleet.lives(one) == 1
+
+
+async def test_crashes_are_forgiven_after_a_stable_time(tmp_path: Path) -> None:
+    """With stable_after 0, being connected once clears the count: no quarantine, however often."""
+    policy = RestartPolicy(intensity=1, period=60, first=0.001, longest=0.01, stable_after=0.0)
+    async with world(tmp_path, restart=policy) as fleet:
+        one = await fleet.session("one")
+        await fleet.start(one)
+        for life in range(1, 8):
+            child = await fleet.child(one, life)
+            tell(fleet.ref, ChildStable(child_id=one, incarnation=life))
+            tell(child, Leave(ExitKind.CRASH, "browser_exited"))
+        await fleet.child(one, 8)
+
+
+async def test_launch_slots_bound_what_starts_at_once(tmp_path: Path) -> None:
+    """The third waits, shown as queued, until one of the first two is up."""
+    async with world(tmp_path, slots=2) as fleet:
+        fleet.up = False
+        ids = [await fleet.session(name) for name in ("one", "two", "three")]
+        for session_id in ids:
+            await fleet.start(session_id)
+        await fleet.child(ids[1], 1)
+
+        async def queued() -> bool:
+            live = fleet.board.get(ids[2])
+            return live is not None and live.reason == "queued"
+
+        await eventually_async(queued)
+        assert fleet.lives(ids[2]) == 0
+        tell(fleet.ref, ChildUp(child_id=ids[0], incarnation=1))
+        await fleet.child(ids[2], 1)
+
+
+async def test_an_open_fuse_stops_starting_and_keeps_what_runs(tmp_path: Path) -> None:
+    """A fleet-wide breach is not answered with more launches, and closes by itself."""
+    fuse = FusePolicy(intensity=1, period=0.5)
+    async with world(tmp_path, fuse=fuse) as fleet:
+        ids = [await fleet.session(name) for name in ("one", "two", "three")]
+        for session_id in ids[:2]:
+            await fleet.start(session_id)
+        survivor = await fleet.child(ids[1], 1)
+        began = time.monotonic()
+        tell(await fleet.child(ids[0], 1), Leave(ExitKind.CRASH, "browser_exited"))
+        tell(await fleet.child(ids[0], 2), Leave(ExitKind.CRASH, "browser_exited"))
+        await fleet.child(ids[0], 3)
+        assert time.monotonic() - began >= 0.4
+        assert survivor.is_alive()
+
+
+async def test_stop_restart_and_start_in_every_order(tmp_path: Path) -> None:
+    """Restart gives a new incarnation; a start during a stop starts again; stops are repeatable."""
+    async with world(tmp_path) as fleet:
+        one = await fleet.session("one")
+        assert await fleet.end(one, StopKind.STOP) == Done()
+        assert await fleet.end(one, StopKind.RESTART) == Done()
+        await fleet.child(one, 1)
+        assert await fleet.end(one, StopKind.RESTART) == Done()
+        await fleet.child(one, 2)
+        stop = asyncio.create_task(fleet.end(one, StopKind.STOP))
+        await asyncio.sleep(0)
+        assert await fleet.start(one) == Done()
+        assert await stop == Done()
+        await fleet.child(one, 3)
+        stops = [fleet.end(one, StopKind.STOP) for _ in range(10)]
+        assert set(await asyncio.gather(*stops)) == {Done()}
+
+
+async def test_a_delete_wins_over_starts_and_removes_everything(tmp_path: Path) -> None:
+    """Whatever races with it, no child runs for a deleted session and its directory is gone."""
+    async with world(tmp_path) as fleet:
+        for round_ in range(10):
+            one = await fleet.session(f"s{round_}")
+            (fleet.directory / one).mkdir()
+            await fleet.start(one)
+            results = await asyncio.gather(
+                fleet.end(one, StopKind.DELETE),
+                fleet.start(one),
+                fleet.end(one, StopKind.RESTART),
+                fleet.end(one, StopKind.DELETE),
+                fleet.start(one),
+            )
+            assert results[0] == Done()
+            assert results[3] == Done()
+            with pytest.raises(SessionNotFound):
+                await fleet.store.session(one)
+            assert not (fleet.directory / one).exists()
+            running = [r for sid, _, r in fleet.children if sid == one]
+            assert not any(ref.is_alive() for ref in running)
+
+
+async def test_a_logout_of_a_stopped_session_forgets_the_login_and_says_what_is_left_to_do(
+    tmp_path: Path,
+) -> None:
+    """WhatsApp can't be told without a browser: the profile goes, the sentence says so."""
+    async with world(tmp_path) as fleet:
+        one, linked = await fleet.session("one"), await fleet.session("linked")
+        await fleet.store.record_status(
+            StatusChange(
+                session_id=linked,
+                incarnation=0,
+                sequence=1,
+                status=SessionStatus.DISCONNECTED,
+                reason="stopped",
+                detail=None,
+                since_ms=now_ms(),
+                phone_number="15550100001",
+            )
+        )
+        for session_id, detail in ((one, None), (linked, UNTOLD)):
+            (fleet.directory / session_id).mkdir()
+            for _ in range(2):
+                assert await fleet.end(session_id, StopKind.LOGOUT) == Done()
+                row = await fleet.store.session(session_id)
+                assert (row.reason, row.detail) == ("logged_out", detail)
+            assert not (fleet.directory / session_id).exists()
+        await fleet.start(one)
+        await fleet.child(one, 1)
+
+
+async def test_an_unknown_session_is_answered_and_leaves_no_trace(tmp_path: Path) -> None:
+    """The supervisor does not invent sessions that the store does not know."""
+    async with world(tmp_path) as fleet:
+        await fleet.start("01ARZ3NDEKTSV4RRFFQ69G5FAV")
+        await eventually_async(lambda: _gone(fleet, "01ARZ3NDEKTSV4RRFFQ69G5FAV"))
+        assert fleet.children == []
+        assert fleet.board.all() == ()
+
+
+async def test_shutdown_refuses_new_work_and_has_one_deadline(tmp_path: Path) -> None:
+    """A child that does not stop costs the deadline once, and is told of."""
+    async with world(tmp_path) as fleet:
+        one, two = await fleet.session("one"), await fleet.session("two")
+        await fleet.start(one)
+        await fleet.child(one, 1)
+        fleet.deaf = True
+        await fleet.start(two)
+        deaf = await fleet.child(two, 1)
+        shutdown = asyncio.create_task(
+            fleet.port.ask(lambda r: Shutdown(deadline=2.0, reply=r), ASK)
+        )
+        await asyncio.sleep(0)
+        refused = await fleet.start(one)
+        assert isinstance(refused, Refused)
+        assert refused.code == "shutting_down"
+        answer = await shutdown
+        assert answer == Refused(code="stop_timed_out", message="1 left")
+        deaf.stop()
+
+
+async def test_a_message_for_a_session_that_does_not_run_is_harmless(tmp_path: Path) -> None:
+    """The store has it; the session reads it when it connects."""
+    async with world(tmp_path) as fleet:
+        assert fleet.port.tell(OutboxChanged(session_id="nobody"))
+        assert fleet.port.alive()
+
+
+@pytest.fixture(autouse=True)
+def _no_actor_is_left() -> Iterator[None]:
+    yield
+    from pykka import ActorRegistry  # noqa: PLC0415
+
+    assert ActorRegistry.get_all() == []

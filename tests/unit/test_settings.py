@@ -1,0 +1,276 @@
+"""Settings: precedence, bounds, and complaints that name the key as the user wrote it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from config.fields import allowed_text
+from config.settings import MASK, Settings, SettingsError, describe, load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.unit
+
+KEY = "wsk_0123456789abcdef"
+SPKI = "A" * 43 + "="
+RULES = "MAP web.whatsapp.com 127.0.0.1:8443"
+
+
+def load(path: Path | None = None, /, **env: str) -> Settings:
+    return load_settings(path, env=env)
+
+
+def complaint(*args: Any, **kwargs: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(*args, **{"env": {}, **kwargs})
+    assert caught.value.code == "settings_invalid"
+    return str(caught.value)
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    return tmp_path / "wafleet.toml"
+
+
+def test_defaults_are_safe() -> None:
+    settings = load()
+    assert settings.api_host == "127.0.0.1"
+    assert settings.api_port == 8480
+    assert not settings.api_allow_remote
+    assert settings.api_key is None
+    assert settings.chromium_no_sandbox is None
+    assert settings.whatsapp_url == "https://web.whatsapp.com"
+    assert settings.data_dir.is_absolute()
+    assert settings.data_dir.name == "data"
+
+
+def test_every_setting_says_what_it_is_and_takes() -> None:
+    for key, info in Settings.model_fields.items():
+        assert info.description, key
+        assert info.description.endswith("."), key
+        assert allowed_text(info) != "a valid value", key
+
+
+def test_the_process_environment_is_read_only_by_load_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WAFLEET_API_PORT", "1234")
+    assert load_settings().api_port == 1234
+    assert Settings().api_port == 8480
+
+
+def test_precedence_and_where_each_value_is_from(toml: Path) -> None:
+    toml.write_text("[api]\nport = 1\n[launch]\nslots = 3\ntimeout = 7\n")
+    env = {"WAFLEET_LAUNCH_SLOTS": "4", "WAFLEET_API_PORT": "2", "HOME": "/nowhere"}
+    settings = load_settings(toml, env, {"api_port": 5, "log_level": None})
+    assert (settings.api_port, settings.launch_slots, settings.launch_timeout) == (5, 4, 7.0)
+    rows = {row.key: row for row in describe(settings)}
+    assert rows.keys() == Settings.model_fields.keys()
+    assert {key: row.source for key, row in rows.items() if row.source != "default"} == {
+        "api_port": "cli",
+        "launch_slots": "env",
+        "launch_timeout": "file",
+    }
+    assert rows["api_port"].value == "5"
+    assert rows["launch_timeout"].value == "7"
+    assert rows["stop_timeout"].value == "30"
+    assert rows["user_agent"].value == ""
+
+
+def test_flat_keys_in_the_file(toml: Path) -> None:
+    toml.write_text('api_port = 1\nchromium_extra_args = ["--a=b,c", "--d"]\n')
+    settings = load(toml)
+    assert (settings.api_port, settings.chromium_extra_args) == (1, ("--a=b,c", "--d"))
+
+
+def test_the_file_named_by_the_command_line_beats_the_variable(toml: Path, tmp_path: Path) -> None:
+    toml.write_text("api_port = 1\n")
+    other = tmp_path / "other.toml"
+    other.write_text("api_port = 2\n")
+    assert load(WAFLEET_CONFIG=str(toml)).api_port == 1
+    assert load(other, WAFLEET_CONFIG=str(toml)).api_port == 2
+
+
+def test_paths_are_made_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert load(WAFLEET_DATA_DIR="~/x").data_dir == tmp_path / "x"
+    assert load(WAFLEET_DATA_DIR="x").data_dir == tmp_path / "x"
+    assert load(WAFLEET_CHROMIUM_PATH="/usr/bin/chromium").chromium_path is not None
+
+
+def test_secrets_are_masked() -> None:
+    settings = load(WAFLEET_API_KEY=KEY)
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == KEY
+    rows = {row.key: row for row in describe(settings)}
+    assert rows["api_key"].value == MASK
+    assert KEY not in f"{settings!r}{settings}{rows}{settings.model_dump_json()}"
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        load().api_port = 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('["--a", "--b=c d"]', ("--a", "--b=c d")),
+        ("--a --b='c d'", ("--a", "--b=c d")),
+        ("--a", ("--a",)),
+        ("", ()),
+        ("[]", ()),
+    ],
+)
+def test_lists_in_a_variable(text: str, words: tuple[str, ...]) -> None:
+    assert load(WAFLEET_CHROMIUM_EXTRA_ARGS=text).chromium_extra_args == words
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("WAFLEET_DATA_DIR", ""),
+        ("WAFLEET_DATA_DIR", "~nobody-of-that-name/data"),
+        ("WAFLEET_CHROMIUM_PATH", " "),
+        ("WAFLEET_CHROMIUM_PATH", "a\0b"),
+        ("WAFLEET_API_PORT", "65536"),
+        ("WAFLEET_API_PORT", "-1"),
+        ("WAFLEET_API_PORT", "8480.5"),
+        ("WAFLEET_API_PORT", ""),
+        ("WAFLEET_API_HOST", "0.0.0.0"),  # noqa: S104
+        ("WAFLEET_API_HOST", "::"),
+        ("WAFLEET_API_HOST", "example.org"),
+        ("WAFLEET_API_HOST", " "),
+        ("WAFLEET_API_ALLOW_REMOTE", "maybe"),
+        ("WAFLEET_LOG_LEVEL", "loud"),
+        ("WAFLEET_LOG_FORMAT", "xml"),
+        ("WAFLEET_CHROMIUM_NO_SANDBOX", ""),
+        ("WAFLEET_CHROMIUM_EXTRA_ARGS", "a"),
+        ("WAFLEET_CHROMIUM_EXTRA_ARGS", "['--a']"),
+        ("WAFLEET_CHROMIUM_EXTRA_ARGS", "--a 'b"),
+        ("WAFLEET_CHROMIUM_EXTRA_ARGS", '["--a", 3]'),
+        ("WAFLEET_WHATSAPP_URL", "http://web.whatsapp.com"),
+        ("WAFLEET_WHATSAPP_URL", "https://user@web.whatsapp.com"),
+        ("WAFLEET_WHATSAPP_URL", "https://"),
+        ("WAFLEET_USER_AGENT", "a\nb"),
+        ("WAFLEET_LAUNCH_TIMEOUT", "0"),
+        ("WAFLEET_LAUNCH_TIMEOUT", "nan"),
+        ("WAFLEET_LAUNCH_TIMEOUT", "inf"),
+        ("WAFLEET_LAUNCH_TIMEOUT", "30s"),
+        ("WAFLEET_LAUNCH_SLOTS", "0"),
+        ("WAFLEET_BUSY_TIMEOUT", "1e9"),
+        ("WAFLEET_RESTART_BACKOFF_MAX", "0.5"),
+    ],
+)
+def test_a_wrong_variable_is_named_with_its_value(variable: str, value: str) -> None:
+    key = variable.removeprefix("WAFLEET_").lower()
+    text = complaint(env={variable: value})
+    assert f"{variable} is {value!r}; it must be " in text
+    assert allowed_text(Settings.model_fields[key]) in text
+    assert len(text.splitlines()) == 2, "one problem, one line"
+
+
+@pytest.mark.parametrize("key", ["", "short", "x" * 15, "with a space in the middle", "umläut" * 5])
+def test_a_bad_api_key_is_refused_and_not_shown(key: str) -> None:
+    text = complaint(env={"WAFLEET_API_KEY": key})
+    assert f"WAFLEET_API_KEY is {MASK}; it must be at least 16 characters" in text
+    assert not key or key not in text
+
+
+def test_a_wrong_key_in_the_file_is_named_as_written(toml: Path) -> None:
+    toml.write_text('data_dir = 3\n[api]\nport = "x"\n[restart.backoff]\nfirst = true\n')
+    text = complaint(toml)
+    assert "data_dir in wafleet.toml is 3; it must be a directory" in text
+    assert "[api] port in wafleet.toml is 'x'; it must be a whole number from 0 to 65535" in text
+    assert "[restart.backoff] first in wafleet.toml is True; it must be a number of sec" in text
+
+
+def test_a_wrong_option_is_named_as_an_option() -> None:
+    assert "--api-port is 70000; it must be a whole" in complaint(overrides={"api_port": 70000})
+
+
+def test_all_problems_are_listed_at_once(toml: Path) -> None:
+    toml.write_text("[api]\nprot = 1\nport = 99999\n")
+    env = {"WAFLEET_LAUNCH_SLOTS": "x", "WAFLEET_API_KYE": "1", "WAFLEET_api_port": "1"}
+    with pytest.raises(SettingsError) as caught:
+        load_settings(toml, env=env)
+    assert {problem.key for problem in caught.value.problems} == {
+        "[api] prot in wafleet.toml",
+        "[api] port in wafleet.toml",
+        "WAFLEET_LAUNCH_SLOTS",
+        "WAFLEET_API_KYE",
+        "WAFLEET_api_port",
+    }
+    text = str(caught.value)
+    assert "[api] prot in wafleet.toml is not a setting; did you mean api_port?" in text
+    assert "WAFLEET_API_KYE is not a setting; did you mean WAFLEET_API_KEY?" in text
+    assert "WAFLEET_api_port is not a setting; did you mean WAFLEET_API_PORT?" in text
+
+
+def test_something_quite_unknown() -> None:
+    assert "WAFLEET_ZZZZ is not a setting; `wafleet config`" in complaint(env={"WAFLEET_ZZZZ": "1"})
+    assert "--zzzz" in complaint(overrides={"zzzz": 1})
+
+
+def test_the_same_key_twice_in_the_file(toml: Path) -> None:
+    toml.write_text("api_port = 1\n[api]\nport = 2\n")
+    assert "[api] port in wafleet.toml says the same as api_port in" in complaint(toml)
+
+
+@pytest.mark.parametrize("content", [b"api_port = \n", b"\xff\xfe", b"[api\n", b"a = 1\na = 2\n"])
+def test_a_file_that_is_not_toml(toml: Path, content: bytes) -> None:
+    toml.write_bytes(content)
+    assert f"{toml} is not valid TOML" in complaint(toml)
+
+
+def test_a_file_that_is_not_there(toml: Path, tmp_path: Path) -> None:
+    assert "--config is " in complaint(toml)
+    assert "WAFLEET_CONFIG is " in complaint(env={"WAFLEET_CONFIG": str(toml)})
+    assert "--config is " in complaint(tmp_path)  # a directory
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_hosts_need_no_permission(host: str) -> None:
+    assert load(WAFLEET_API_HOST=host).api_host == host
+
+
+def test_other_hosts_need_permission(toml: Path) -> None:
+    env = {"WAFLEET_API_HOST": "0.0.0.0", "WAFLEET_API_ALLOW_REMOTE": "true"}  # noqa: S104
+    assert load_settings(env=env).api_allow_remote
+    toml.write_text('[api]\nhost = "10.0.0.1"\n')
+    assert "[api] host in wafleet.toml is '10.0.0.1'" in complaint(toml)
+
+
+def test_the_simulator_is_reached_with_both_or_neither() -> None:
+    both = load(WAFLEET_HOST_RESOLVER_RULES=RULES, WAFLEET_TRUSTED_SPKI=SPKI)
+    assert (both.host_resolver_rules, both.trusted_spki) == (RULES, SPKI)
+    only_rules = complaint(env={"WAFLEET_HOST_RESOLVER_RULES": RULES})
+    assert "WAFLEET_TRUSTED_SPKI is (not set); it must be" in only_rules
+    assert "host_resolver_rules" in complaint(env={"WAFLEET_TRUSTED_SPKI": SPKI})
+    bad = complaint(env={"WAFLEET_HOST_RESOLVER_RULES": RULES, "WAFLEET_TRUSTED_SPKI": "abc"})
+    assert "WAFLEET_TRUSTED_SPKI is 'abc'" in bad
+
+
+def test_backoff_bounds_fit_together() -> None:
+    env = {"WAFLEET_RESTART_BACKOFF_FIRST": "100", "WAFLEET_RESTART_BACKOFF_MAX": "10"}
+    assert "WAFLEET_RESTART_BACKOFF_MAX is '10'" in complaint(env=env)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(Settings.model_fields)), st.text(max_size=20)))
+def test_any_environment_gives_settings_or_one_error(values: dict[str, str]) -> None:
+    env = {f"WAFLEET_{key.upper()}": value for key, value in values.items()}
+    try:
+        settings = load_settings(env=env)
+    except SettingsError as error:
+        named = {problem.key for problem in error.problems}
+    else:
+        named = set()
+        assert len(describe(settings)) == len(Settings.model_fields)
+    assert named <= env.keys() | {"WAFLEET_TRUSTED_SPKI"}, "a pair is complained about as one"
