@@ -44,6 +44,9 @@ class BaseActor(pykka.ThreadingActor):
     def handle(self, message: Any) -> None:
         """Handle one message; must not block. Any exception ends this actor, reported."""
 
+    def dropped(self, message: Any) -> None:
+        """Take note of a message that came too late to be handled."""
+
     @abstractmethod
     def died(self, error: BaseException) -> None:
         """Take note that a handler failed with `error`; cleanup() follows."""
@@ -62,12 +65,13 @@ class BaseActor(pykka.ThreadingActor):
 
     def on_receive(self, message: Any) -> None:
         if self._ending:
+            self.dropped(message)
             return
         try:
             self.handle(message)
         except BaseException as error:  # an escaping one stops every actor
             log.exception(
-                "actor_crashed", actor=type(self).__name__, message=type(message).__name__
+                "actor_crashed", actor=type(self).__name__, message_type=type(message).__name__
             )
             self.died(error)
             self.end()

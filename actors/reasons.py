@@ -51,6 +51,14 @@ REASONS: Final[dict[str, str]] = {
     "conflict": "Another WhatsApp Web window took the login over; start again to take it back.",
 }
 
+LASTING: Final[frozenset[str]] = frozenset(
+    {"created", "stopped", "qr_timeout", "logged_out", "supervisor_stopped", "supervisor_died"}
+)
+"""Reasons of a disconnected session that stay true when wafleet itself ends."""
+
+TRANSIENT: Final = frozenset(REASONS) - LASTING
+"""Reasons that die with the life of wafleet that wrote them: at the next boot nothing runs."""
+
 PERMANENT: Final[frozenset[str]] = frozenset(
     {
         "qr_timeout",

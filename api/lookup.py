@@ -43,7 +43,5 @@ async def find_session(store: Store, ref: str) -> SessionRow:
     if is_ulid(ref):
         return await store.session(ref)
     if _NAME.fullmatch(ref) is not None:
-        async for row in every_session(store):
-            if row.name == ref:
-                return row
+        return await store.session_named(ref)
     raise SessionNotFound("No session has this id or name.")

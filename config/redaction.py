@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping
+    from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 
 REDACTED: Final = "[redacted]"
 
@@ -27,7 +27,8 @@ ALLOWED: Final[frozenset[str]] = frozenset(
         "actor", "loop", "pid", "pids", "survivors",
         # what happened
         "status", "reason", "code", "cause", "kind", "error", "detail", "what", "phase", "forced",
-        "missing", "critical", "cdp_event", "ack", "returncode", "signal", "source", "operation",
+        "missing", "critical", "cdp_event", "page_event", "problem", "fact", "message_type", "root",
+        "ack", "returncode", "signal", "source", "operation",
         # how much
         "seconds", "count", "attempt", "attempts", "calls", "sessions", "crashes", "settled",
         "waiting", "restarts", "bytes", "limit", "number", "left", "stragglers", "pending", "lag",
@@ -50,7 +51,6 @@ _ID: Final = re.compile(
 )
 
 _ULID: Final = re.compile(r"((?<![\w+=-])[0-7](?=[0-9]*[A-Z])[0-9A-HJKMNP-TV-Z]{25}(?![\w+=-]))")
-_NUMBER: Final = re.compile(r"\+?\d(?:[\s()./\u2010-\u2015-]{0,3}\d){6,}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9+/=_-]{20,}")
 _WORDS: Final = re.compile(r"[A-Za-z]{1,24}(?:[_-]{1,2}[A-Za-z]{1,24})*")
 _FORMS: Final = (
@@ -62,6 +62,7 @@ _FORMS: Final = (
         "[jid]",
     ),
     (re.compile(r"\d@[^\s'\"]+"), "[qr]"),
+    (re.compile(r"\+?\d(?:[\s()./\u2010-\u2015-]{0,3}\d){6,}"), "[number]"),
     (re.compile(r"\b(?:wsk|whsec)_[^\s'\"]+|\b[Bb]earer\s+[^\s'\"]+"), "[key]"),
 )
 # An apostrophe within a word opens nothing; a quote that is never closed reaches to the end.
@@ -80,15 +81,18 @@ def scrub(text: str) -> str:
 
     ULIDs, our own ids, stay readable.
     """
-    pieces = _ULID.split(text)  # text, ULID, text, …
+    pieces = _ULID.split(_cut(text))  # text, ULID, text, …
     pieces[::2] = [_scrub_piece(piece) for piece in pieces[::2]]
     return "".join(pieces)
 
 
 def scrub_foreign(text: str) -> str:
     """Mask also whatever stands in quotes: in texts of others that is data."""
-    shown = _QUOTED.sub(lambda match: match[0][0] + "…" + match[0][0], text[:_LONGEST])
-    return scrub(shown) + ("…" if len(text) > _LONGEST else "")
+    return scrub(_QUOTED.sub(lambda match: match[0][0] + "…" + match[0][0], _cut(text)))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
 def redact(fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -116,19 +120,33 @@ def _items(name: str, values: Iterable[object]) -> list[object]:
 
 
 def _scrub_piece(text: str) -> str:
+    """Mask the union of all that is found: no form's mask may hide the rest of another's find."""
+    shown, at = [], 0
+    for start, stop, mask in sorted(_finds(text), key=lambda find: (find[0], -find[1])):
+        if start >= at:
+            shown += [text[at:start], mask]
+        at = max(at, stop)
+    return "".join([*shown, text[at:]])
+
+
+def _finds(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yield (start, stop, mask) for whatever must not be shown; they may overlap."""
     for form, mask in _FORMS:
-        text = form.sub(mask, text)
-    return _NUMBER.sub("[number]", _TOKEN.sub(_mask_token, text))
+        for match in form.finditer(text):
+            yield match.start(), match.end(), mask
+    for match in _TOKEN.finditer(text):
+        at = match.start()
+        for part in _parts(match[0]):
+            if _looks_random(part):
+                yield at, at + len(part), "[token]"
+            at += len(part) + 1
 
 
-def _mask_token(match: re.Match[str]) -> str:
-    text = match[0]
+def _parts(token: str) -> Sequence[str]:
     # A path is judged part by part, so that file names stay readable. Base64 has slashes as well,
     # but seldom begins with one, and has more capitals.
-    upper = sum(c.isupper() for c in text)
-    is_path = text.startswith("/") and upper * 4 < len(text)
-    parts = text.split("/") if is_path else [text]
-    return "/".join("[token]" if _looks_random(part) else part for part in parts)
+    upper = sum(c.isupper() for c in token)
+    return token.split("/") if token.startswith("/") and upper * 4 < len(token) else (token,)
 
 
 def _looks_random(text: str) -> bool:

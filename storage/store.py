@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 class StoreError(Exception):
@@ -180,6 +180,9 @@ class Store(Protocol):
     async def session(self, session_id: str) -> SessionRow:
         """Return it. Raises SessionNotFound."""
 
+    async def session_named(self, name: str) -> SessionRow:
+        """Return the session of that name. Raises SessionNotFound."""
+
     async def sessions(self, *, after: str | None = None, limit: int = 100) -> Sequence[SessionRow]:
         """Return sessions in order of id, those with an id greater than `after`."""
 
@@ -198,10 +201,12 @@ class Store(Protocol):
     async def delete_session(self, session_id: str, now_ms: int) -> None:
         """Delete softly: the name becomes free, messages stay. Raises SessionNotFound."""
 
-    async def settle_after_boot(self, reason: str, now_ms: int) -> int:
-        """Mark every session that a previous life left live as disconnected; return how many.
+    async def settle_after_boot(self, reason: str, transient: Collection[str], now_ms: int) -> int:
+        """Mark every session that a previous life left as live as disconnected; return how many.
 
-        Messages left in `sending` become `unknown`: that life died between hand-over and answer.
+        Live is what is not disconnected or failed, and what is disconnected for one of the
+        `transient` reasons: that life was in the middle of something. Messages left in `sending`
+        become `unknown`: that life died between hand-over and answer.
         """
 
     async def accept_message(self, new: NewOutbound) -> MessageRow:

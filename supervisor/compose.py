@@ -23,6 +23,7 @@ from actors.browser.profile import sweep_orphans
 from actors.deps import SessionDeps, SessionTimeouts
 from actors.live import LiveBoard
 from actors.messages import Answer, Done, FleetMessage, Refused, Reply, Shutdown, StartSession
+from actors.reasons import TRANSIENT
 from actors.session import SessionActor
 from actors.state import Limits
 from actors.telemetry import Telemetry
@@ -111,7 +112,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
         store = await stack.enter_async_context(
             open_store(data.database, busy_timeout_ms=int(settings.busy_timeout * 1000))
         )
-        settled = await store.settle_after_boot("supervisor_died", now_ms())
+        settled = await store.settle_after_boot("supervisor_died", TRANSIENT, now_ms())
         log.info("store_opened", settled=settled)
         telemetry, board = Telemetry(), LiveBoard()
         main, browsers, progress = await stack.enter_async_context(_loops(telemetry))

@@ -373,6 +373,11 @@ class FleetSupervisor(BaseActor):
     def died(self, error: BaseException) -> None:
         """The root has no parent: the main program watches it and ends the process."""
 
+    def dropped(self, message: FleetMessage) -> None:
+        """Answer who asks too late; the API must not wait for its deadline to learn that."""
+        gone = Refused(code="fleet_down", message="wafleet is stopping; try again later.")
+        _answer(getattr(message, "reply", None), gone)
+
     def cleanup(self) -> None:
         log.info("fleet_stopped", sessions=len(self._children))
 

@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# a slow machine is not a failed property
+settings.register_profile("wafleet", deadline=None, print_blob=True)
+settings.load_profile("wafleet")
 
 SETTLE_SECONDS = 10.0
 REPOSITORY = Path(__file__).resolve().parent.parent

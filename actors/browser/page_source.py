@@ -85,7 +85,7 @@ def read_scripts(bundle_path: Path) -> PageScripts:
             "run `make setup`, which installs it, or set the path of its bundle"
         ) from error
     if MARK not in bundle:
-        raise BundleMissing(f"{bundle_path} is no wa-js bundle: run `npm ci` again")
+        raise BundleMissing(f"{bundle_path} is no wa-js bundle: run `make setup` again")
     return PageScripts(bundle=bundle, adapter=adapter)
 
 

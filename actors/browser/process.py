@@ -129,9 +129,6 @@ class ChromiumProcess:
 
     def _reap(self) -> None:
         with self._reaping:
-            # What is left of the group goes with its leader; while this is a zombie, its pid can't
-            # mean anybody else.
-            _kill_group(self.pid)
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:  # somebody else reaped it: its code is lost, its end is sure

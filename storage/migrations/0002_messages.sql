@@ -31,13 +31,15 @@ CREATE TABLE messages (
 
 CREATE INDEX messages_outbox ON messages (whatsapp_session_id, id) WHERE state = 'accepted';
 
-CREATE INDEX messages_unsettled ON messages (whatsapp_session_id, id)
-    WHERE state IN ('sending', 'unknown');
+CREATE INDEX messages_sending ON messages (whatsapp_session_id) WHERE state = 'sending';
 
-CREATE INDEX messages_receipts ON messages (whatsapp_session_id, wa_id)
-    WHERE direction = 'outbound';
+CREATE INDEX messages_unknown ON messages (whatsapp_session_id, id) WHERE state = 'unknown';
+
+CREATE INDEX messages_receipts ON messages (whatsapp_session_id, direction, wa_id);
 
 CREATE INDEX messages_newest ON messages (whatsapp_session_id, uuid);
+
+CREATE INDEX messages_direction ON messages (whatsapp_session_id, direction, uuid);
 
 CREATE INDEX messages_chat ON messages (whatsapp_session_id, chat, uuid);
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from storage.delivery import SEND_REFUSED, advance, reached
+from storage.sqlite.receipts import apply_ack
 from storage.sqlite.rows import MESSAGE_COLUMNS, MESSAGES, message_row, storable
 from storage.sqlite.sessions import no_such_session, require_session
 from storage.store import (
@@ -27,11 +27,6 @@ _INSERT: Final = (
     "INSERT INTO messages (uuid, whatsapp_session_id, direction, chat, sender, wa_id, kind, body,"
     " state, created_at, updated_at, sent_at) VALUES (:uuid, :session, :direction, :chat, :sender,"
     " :wa_id, :kind, :body, :state, :now, :now, :sent)"
-)
-_ADVANCE: Final = (
-    "UPDATE messages SET state = :state, error_code = :code, error_detail = :detail,"
-    " sent_at = coalesce(sent_at, :sent), delivered_at = coalesce(delivered_at, :delivered),"
-    " read_at = coalesce(read_at, :read), updated_at = :now WHERE id = :id"
 )
 _BATCH: Final = 500  # ids per statement, below SQLite's limit of parameters
 
@@ -92,7 +87,7 @@ class MessageTable:
             )
             if found is None:
                 raise _no_such_message(message_id)
-            if await _apply_ack(tx, found[0], MessageState(found[1]), ack, now_ms):
+            if await apply_ack(tx, found[0], MessageState(found[1]), ack, now_ms):
                 await _note_activity(tx, found[2], now_ms)
             return await _message(tx, message_id)
 
@@ -139,7 +134,7 @@ class MessageTable:
                     (session_id, *batch),
                 )
                 for key, state in rows:
-                    changed += await _apply_ack(tx, key, MessageState(state), ack, now_ms)
+                    changed += await apply_ack(tx, key, MessageState(state), ack, now_ms)
         return changed
 
     async def unknown_messages(self, session_id: str, limit: int = 100) -> Sequence[MessageRow]:
@@ -228,28 +223,6 @@ async def _message(tx: Transaction, uuid: str) -> MessageRow:
     if row is None:
         raise _no_such_message(uuid)
     return message_row(row)
-
-
-async def _apply_ack(tx: Transaction, key: int, state: MessageState, ack: int, now_ms: int) -> bool:
-    """Advance one message by a receipt; return whether that changed it."""
-    after = advance(state, ack)
-    if after is state:
-        return False
-    refused = after is MessageState.FAILED
-    await tx.change(
-        _ADVANCE,
-        {
-            "id": key,
-            "state": after,
-            "code": SEND_REFUSED if refused else None,
-            "detail": "WhatsApp refused the message." if refused else None,
-            "sent": now_ms if reached(after, MessageState.SENT) else None,
-            "delivered": now_ms if reached(after, MessageState.DELIVERED) else None,
-            "read": now_ms if reached(after, MessageState.READ) else None,
-            "now": now_ms,
-        },
-    )
-    return True
 
 
 async def _note_activity(tx: Transaction, key: int, now_ms: int) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from storage.sqlite.rows import SESSION_COLUMNS, session_row, storable
 from storage.store import (
     Desired,
-    MessageState,
     SessionNotFound,
     SessionRow,
     SessionStatus,
@@ -15,7 +14,7 @@ from storage.store import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from storage.sqlite.connection import Connections, Transaction
     from storage.sqlite.ids import MonotonicIds
@@ -68,6 +67,15 @@ class SessionTable:
         )
         if not rows:
             raise no_such_session(session_id)
+        return session_row(rows[0])
+
+    async def session_named(self, name: str) -> SessionRow:
+        rows = await self._connections.read(
+            f"{_SELECT} WHERE session_id = ? AND deleted_at IS NULL",
+            (name,),
+        )
+        if not rows:
+            raise no_such_session(name)
         return session_row(rows[0])
 
     async def sessions(self, *, after: str | None = None, limit: int = 100) -> Sequence[SessionRow]:
@@ -135,23 +143,23 @@ class SessionTable:
             )
             await _end_outbox(tx, key, now_ms)
 
-    async def settle_after_boot(self, reason: str, now_ms: int) -> int:
+    async def settle_after_boot(self, reason: str, transient: Collection[str], now_ms: int) -> int:
         live = ", ".join("?" * len(_LIVE))
+        middle = ", ".join("?" * len(transient))
         async with self._connections.write() as tx:
             settled = await tx.change(
                 "UPDATE whatsapp_sessions SET status = ?, reason = ?, detail = NULL,"  # noqa: S608
-                f" since_at = ?, updated_at = ? WHERE status IN ({live}) AND deleted_at IS NULL",
-                (SessionStatus.DISCONNECTED, reason, now_ms, now_ms, *_LIVE),
+                f" since_at = ?, updated_at = ? WHERE deleted_at IS NULL AND (status IN ({live})"
+                f" OR (status = 'disconnected' AND reason IN ({middle})))",
+                (SessionStatus.DISCONNECTED, reason, now_ms, now_ms, *_LIVE, *transient),
             )
             await tx.change(
-                "UPDATE messages SET state = ?, error_code = ?, error_detail = ?, updated_at = ?"
-                " WHERE state = ?",
+                "UPDATE messages SET state = 'unknown', error_code = ?, error_detail = ?,"
+                " updated_at = ? WHERE state = 'sending'",
                 (
-                    MessageState.UNKNOWN,
                     reason,
                     "wafleet ended after the hand-over, before WhatsApp's answer was known.",
                     now_ms,
-                    MessageState.SENDING,
                 ),
             )
         return settled
@@ -168,12 +176,13 @@ async def require_session(tx: Transaction, session_id: str) -> int:
 
 async def _end_outbox(tx: Transaction, key: int, now_ms: int) -> None:
     """Give what can't be sent any more an end that says so; nothing stays accepted for ever."""
-    for before, after, detail in (
-        (MessageState.ACCEPTED, MessageState.FAILED, "The session was deleted before its turn."),
-        (MessageState.SENDING, MessageState.UNKNOWN, "The session was deleted while it was sent."),
-    ):
-        await tx.change(
-            "UPDATE messages SET state = ?, error_code = 'session_deleted', error_detail = ?,"
-            " updated_at = ? WHERE whatsapp_session_id = ? AND state = ?",
-            (after, detail, now_ms, key, before),
-        )
+    await tx.change(
+        "UPDATE messages SET state = 'failed', error_code = 'session_deleted', error_detail = ?,"
+        " updated_at = ? WHERE whatsapp_session_id = ? AND state = 'accepted'",
+        ("The session was deleted before the message's turn.", now_ms, key),
+    )
+    await tx.change(
+        "UPDATE messages SET state = 'unknown', error_code = 'session_deleted', error_detail = ?,"
+        " updated_at = ? WHERE whatsapp_session_id = ? AND state = 'sending'",
+        ("The session was deleted while the message was being sent.", now_ms, key),
+    )

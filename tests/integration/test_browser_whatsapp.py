@@ -411,6 +411,7 @@ async def test_nothing_says_headless_and_nobody_but_whatsapp_is_asked(tmp_path: 
         page.on("Network.requestWillBeSent", lambda p: asked.append(p["request"]["url"]))
         page.on("Network.requestWillBeSentExtraInfo", lambda p: headers.append(str(p["headers"])))
         await page.call("Network.enable", {}, 5)
+        await page.call("Page.setBypassCSP", {"enabled": True}, 5)  # which would hide what is tried
         await browser.open()
         simulator.desk.scan(ME, (await facts.next(QrIssued)).text)
         await facts.next(SocketChanged, connected)
@@ -418,6 +419,8 @@ async def test_nothing_says_headless_and_nobody_but_whatsapp_is_asked(tmp_path: 
         await browser.send_text(chat=f"{BOB}@c.us", wa_id=wa_id(1), body=body)
         await facts.next(MessageReceived)
         seen = await page.evaluate(look, 5)
+        # wa-js reports a second after the last event; timers of one page fire in their order.
+        await page.evaluate("new Promise((resolve) => setTimeout(resolve, 1100))", 5)
         # A service worker would have client hints of its own, out of our reach.
         register = "navigator.serviceWorker.register('/').then(() => 'yes', (e) => e.name)"
         assert await page.evaluate(register, 5) == "SecurityError"
@@ -427,3 +430,46 @@ async def test_nothing_says_headless_and_nobody_but_whatsapp_is_asked(tmp_path: 
     assert not any("Headless" in each for each in headers)
     assert asked
     assert [url for url in asked if not url.startswith("https://web.whatsapp.com/")] == []
+
+
+MISSING_MODULES = [
+    # what WhatsApp moved, the binding that is named, and whether the state can still be told
+    ("WAWebSocketModel", "Socket.state", False),
+    ("WAWebStreamModel", "Stream", False),
+    ("WAWebConnModel", "Conn", False),
+    ("WAWebCmd", "Cmd.on", False),
+    ("WAWebUserPrefsMeUser", "UserPrefs", False),
+    ("WAWebIsRegistered", "functions.isRegistered", False),
+    ("WAWebBuildConstants", "loader.ready", False),  # wa-js never says that it is ready
+    ("WAWebSendMsgChatAction", "functions.addAndSendMsgToChat", True),
+    ("WAWebMsgCollection", "MsgStore.on", True),
+    ("WAWebWidFactory", "WidFactory", True),
+    ("WAWebHandleChatReceipt", "functions.handleChatSimpleReceipt", True),
+    ("WAWebMsgSearchContext", "functions.getSearchContext", True),
+]
+
+
+async def test_no_missing_binding_goes_unnoticed(tmp_path: Path) -> None:
+    """wa-js itself stays silent about each of these."""
+    facts = Facts()
+    deadlines = Deadlines(inject=2, ready=2)
+    async with (
+        simulating() as simulator,
+        linked(tmp_path, simulator, facts, deadlines=deadlines) as browser,
+    ):
+        for number, (module, name, told) in enumerate(MISSING_MODULES):
+            simulator.desk.clear_faults(None)
+            simulator.desk.set_fault("missing_module", None, {"name": module})
+            await browser.open()
+            loaded = await facts.next(PageLoaded)
+            assert name in loaded.missing, module
+            assert (name not in loaded.critical) == told, module
+            if told:
+                await facts.next(SocketChanged, connected)
+            call = browser.send_text(chat=f"{BOB}@c.us", wa_id=wa_id(number), body="x")
+            if not told:
+                assert await refused(call) == "not_connected", module
+            elif "Receipt" in module or "Search" in module:
+                assert (await call).ack >= 1, module
+            else:
+                assert await refused(call) == "binding_missing", module

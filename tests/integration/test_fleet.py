@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client import generate_latest
 
 from actors.base import ChildActor, tell
 from actors.bridge import Bridge
@@ -94,6 +95,7 @@ class World:
     ref: ActorRef[Any]
     store: Store
     board: LiveBoard
+    telemetry: Telemetry
     directory: Path
     children: list[tuple[str, int, ActorRef[Any]]] = field(default_factory=list)
     up: bool = True
@@ -167,7 +169,9 @@ async def world(tmp_path: Path, **changes: Any) -> AsyncIterator[World]:
             "now_ms": now_ms,
         }
         ref = FleetSupervisor.start(FleetDeps(**{**deps, **changes}))
-        here = World(FleetPort(ref), ref, store, deps["board"], tmp_path / "sessions")
+        here = World(
+            FleetPort(ref), ref, store, deps["board"], deps["telemetry"], tmp_path / "sessions"
+        )
         made.append(here)
         yield here
         if ref.is_alive():
@@ -241,6 +245,10 @@ async def test_a_permanent_cause_is_not_restarted(tmp_path: Path, cause: str) ->
         await fleet.child(one, 2)
 
 
+async def _dead(ref: ActorRef[Any]) -> bool:
+    return not ref.is_alive()
+
+
 async def _gone(fleet: World, session_id: str) -> bool:
     """Tell whether the supervisor has forgotten the session: a stop has nothing to wait for."""
     alive = any(ref.is_alive() for sid, _, ref in fleet.children if sid == session_id)
@@ -263,6 +271,26 @@ async def test_stale_exits_are_dropped(tmp_path: Path) -> None:
         await fleet.start(one)  # answered after the stale ones were handled
         assert child.is_alive()
         assert fleet.lives(one) == 1
+
+
+async def test_an_exit_that_is_told_twice_counts_once(tmp_path: Path) -> None:
+    """A child can only end once; its echo must not push it into quarantine."""
+    policy = RestartPolicy(intensity=3, period=60, first=3600, longest=3600, stable_after=3600)
+    async with world(tmp_path, restart=policy) as fleet:
+        one = await fleet.session("one")
+        await fleet.start(one)
+        tell(await fleet.child(one, 1), Leave(ExitKind.CRASH, "browser_exited"))
+        echo = ChildExited(child_id=one, incarnation=1, kind=ExitKind.CRASH, cause="browser_exited")
+        await eventually_async(lambda: _backing_off(fleet))
+        for _ in range(5):
+            tell(fleet.ref, echo)
+        assert await fleet.start(one) == Done()  # handled after the echoes
+        await fleet.child(one, 2)
+        assert (await fleet.store.session(one)).status is not SessionStatus.FAILED
+
+
+async def _backing_off(fleet: World) -> bool:
+    return 'cause="browser_exited"' in generate_latest(fleet.telemetry.registry).decode()
 
 
 async def test_crashes_are_forgiven_after_a_stable_time(tmp_path: Path) -> None:
@@ -347,6 +375,8 @@ async def test_a_delete_wins_over_starts_and_removes_everything(tmp_path: Path) 
             )
             assert results[0] == Done()
             assert results[3] == Done()
+            assert isinstance(results[1], Refused)
+            assert results[1].code == "session_not_found"
             with pytest.raises(SessionNotFound):
                 await fleet.store.session(one)
             assert not (fleet.directory / one).exists()
@@ -410,7 +440,11 @@ async def test_shutdown_refuses_new_work_and_has_one_deadline(tmp_path: Path) ->
         assert refused.code == "shutting_down"
         answer = await shutdown
         assert answer == Refused(code="stop_timed_out", message="1 left")
+        late = await fleet.start(one)
+        assert isinstance(late, Refused)
+        assert late.code == "fleet_down"
         deaf.stop()
+        await eventually_async(lambda: _dead(fleet.ref))
 
 
 async def test_a_message_for_a_session_that_does_not_run_is_harmless(tmp_path: Path) -> None:

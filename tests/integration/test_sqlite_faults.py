@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+TRANSIENT = ("launching", "stopping")
 pytestmark = pytest.mark.integration
 
 NOW = 1_800_000_000_000
@@ -232,7 +233,7 @@ async def test_what_was_acknowledged_survives_sigkill(path: Path) -> None:
             assert promised <= stored.keys()
             assert len(stored) <= len(promised) + life + 1, "at most the last one unannounced"
             assert all(stored[i].state is not MessageState.ACCEPTED for i in claimed)
-            await store.settle_after_boot("supervisor_died", NOW)
+            await store.settle_after_boot("supervisor_died", TRANSIENT, NOW)
             assert {row.id for row in await store.unknown_messages(session.id, 100_000)} >= claimed
     with closing(sqlite3.connect(path)) as plain:
         assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)

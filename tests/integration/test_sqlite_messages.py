@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from storage.sqlite import SqliteStore, open_store
+from storage.sqlite.connection import READERS
 from storage.store import (
     Direction,
     MessageNotFound,
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+TRANSIENT = ("launching", "stopping")
 pytestmark = pytest.mark.integration
 
 NOW = 1_800_000_000_000
@@ -274,6 +278,56 @@ async def test_a_value_that_cannot_be_stored_changes_nothing(
         await store.claim_next(session_id, 2**70)  # more than 64 bits
     assert await store.message(session_id, row.id) == row
     assert await store.claim_next(session_id, NOW) is not None
+
+
+async def test_no_call_reads_a_whole_table(
+    tmp_path: Path, store: SqliteStore, session_id: str
+) -> None:
+    """Every statement of a tour through the port goes by an index, however many rows there are."""
+    connections = store._connections
+    readers = [await connections._readers.get() for _ in range(READERS)]
+    for reader in readers:
+        connections._readers.put_nowait(reader)
+    statements: list[str] = []
+    for connection in (connections._writer, *readers):
+        await connection.set_trace_callback(statements.append)
+    row = await accept(store, session_id, "A1")
+    await store.claim_next(session_id, NOW)
+    await store.record_unknown(row.id, "no_answer", "x", NOW)
+    await store.unknown_messages(session_id)
+    await store.record_unsent(row.id, NOW)
+    await store.record_failed(row.id, "x", "y", NOW)
+    await store.record_sent(row.id, 1, NOW)
+    await store.record_acks(session_id, ["A1", "A2"], 2, NOW)
+    await store.record_inbound(inbound(session_id, "B1"))
+    await store.message(session_id, row.id)
+    for direction in (None, Direction.INBOUND):
+        for chat in (None, CHAT):
+            await store.messages(session_id, before=row.id, direction=direction, chat=chat)
+    await store.settle_after_boot("supervisor_died", TRANSIENT, NOW)
+    await store.delete_session(session_id, NOW)
+    for connection in (connections._writer, *readers):
+        await connection.set_trace_callback(None)  # type: ignore[arg-type]
+
+    with closing(sqlite3.connect(tmp_path / "wafleet.db")) as plain:
+        plans = {
+            statement: [step[3] for step in plain.execute(f"EXPLAIN QUERY PLAN {statement}")]
+            for statement in statements
+            if statement not in {"BEGIN IMMEDIATE", "COMMIT"}
+        }
+    assert len(plans) > 20
+    slow = {
+        statement: plan
+        for statement, plan in plans.items()
+        if any(step.startswith("USE TEMP B-TREE") or is_whole(step) for step in plan)
+    }
+    assert not slow
+    [receipts] = [" ".join(plan) for statement, plan in plans.items() if "wa_id IN" in statement]
+    assert "wa_id=?" in receipts, "not by session alone"
+
+
+def is_whole(step: str) -> bool:
+    return step.startswith("SCAN") and "messages_sending" not in step
 
 
 @settings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+TRANSIENT = ("launching", "stopping")
 pytestmark = pytest.mark.integration
 
 NOW = 1_800_000_000_000
@@ -100,6 +102,17 @@ async def test_listing_pages_in_order_of_id(store: SqliteStore) -> None:
     assert await store.sessions(limit=0) == []
 
 
+async def test_finding_by_name(store: SqliteStore) -> None:
+    row, _ = await store.create_session("sales", NOW)
+    assert await store.session_named("sales") == row
+    await store.delete_session(row.id, NOW)
+    for missing in ("sales", "Sales", row.id, ""):
+        with pytest.raises(SessionNotFound):
+            await store.session_named(missing)
+    again, _ = await store.create_session("sales", NOW)
+    assert await store.session_named("sales") == again
+
+
 async def test_set_desired(store: SqliteStore) -> None:
     row, _ = await store.create_session("sales", NOW)
     after = await store.set_desired(row.id, Desired.RUNNING, NOW + 1)
@@ -162,7 +175,7 @@ async def test_settling_marks_what_a_former_life_left(store: SqliteStore) -> Non
     claimed = await store.claim_next(sender, NOW)
     assert claimed is not None
 
-    assert await store.settle_after_boot("supervisor_died", NOW + 9) == 3
+    assert await store.settle_after_boot("supervisor_died", TRANSIENT, NOW + 9) == 3
     for status, session_id in ids.items():
         row = await store.session(session_id)
         if status in {SessionStatus.FAILED, SessionStatus.DISCONNECTED}:
@@ -173,7 +186,18 @@ async def test_settling_marks_what_a_former_life_left(store: SqliteStore) -> Non
     message = await store.message(sender, claimed.id)
     assert (message.state, message.error_code) == (MessageState.UNKNOWN, "supervisor_died")
     assert [row.id for row in await store.unknown_messages(sender)] == [claimed.id]
-    assert await store.settle_after_boot("supervisor_died", NOW + 10) == 0
+    assert await store.settle_after_boot("supervisor_died", TRANSIENT, NOW + 10) == 0
+
+
+async def test_a_life_that_ended_in_the_middle_of_something_is_settled(store: SqliteStore) -> None:
+    """Launching and stopping were true of that life only; a reason that lasts stays."""
+    for reason, settled in (("stopping", True), ("launching", True), ("stopped", False)):
+        row, _ = await store.create_session(reason, NOW)
+        disconnected = change(row.id, 1, 1, SessionStatus.DISCONNECTED)
+        await store.record_status(replace(disconnected, reason=reason))
+        await store.settle_after_boot("supervisor_died", TRANSIENT, NOW + 9)
+        now = await store.session(row.id)
+        assert now.reason == ("supervisor_died" if settled else reason)
 
 
 async def test_deleting_frees_the_name_and_ends_the_outbox(store: SqliteStore) -> None:

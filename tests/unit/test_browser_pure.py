@@ -142,11 +142,11 @@ def test_something_else_is_no_chromium() -> None:
 
 
 def test_a_missing_or_wrong_bundle_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(BundleMissing, match="npm ci"):
+    with pytest.raises(BundleMissing, match="make setup"):
         read_scripts(tmp_path / "bundle.js")
     wrong = tmp_path / "wrong.js"
     wrong.write_text("console.log(1)")
-    with pytest.raises(BundleMissing, match="npm ci"):
+    with pytest.raises(BundleMissing, match="make setup"):
         read_scripts(wrong)
 
 

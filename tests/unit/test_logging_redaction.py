@@ -15,6 +15,7 @@ from config.tracebacks import render
 pytestmark = pytest.mark.unit
 
 ULID = "01HF7YAT00FXFVR0JEBYVRG0YZ"
+PRINTABLE = st.characters(exclude_categories=("C", "Zl", "Zp", "Zs"), include_characters=" ")
 WORDS = st.text(alphabet="abcdefghij ", max_size=20)
 
 
@@ -89,13 +90,11 @@ def test_what_others_quote_is_data(text: str, shown: str) -> None:
     assert scrub_foreign(text) == shown
 
 
-@given(st.text(min_size=1, max_size=60), WORDS, WORDS)
+@given(st.text(alphabet=PRINTABLE, min_size=3, max_size=60), WORDS, WORDS)
 def test_no_quoted_text_survives(body: str, before: str, after: str) -> None:
-    assume(body not in f"{before} '…' {after}" and body not in "'…'")
-    assume(body.isprintable())
+    assume(not any(body in kept for kept in (before, after, f"{before} b'…' {after}")))
     for literal in (repr(body), repr(body.encode())):
-        shown = scrub_foreign(f"{before} {literal} {after}")
-        assert body not in shown.replace(before, "").replace(after, "")
+        assert body not in scrub_foreign(f"{before} {literal} {after}")
 
 
 @given(
@@ -135,7 +134,8 @@ def test_scrubbing_never_fails_and_is_stable(text: str) -> None:
 @pytest.mark.parametrize("unit", ["a", "1", "'", "\\'", "a@", "1 ", "/", "A1/", "'a", '"\\', "2@"])
 def test_hostile_text_takes_no_time(unit: str) -> None:
     begun = time.perf_counter()
-    scrub_foreign(unit * 200_000)
+    for clean in (scrub, scrub_foreign):
+        assert len(clean(unit * 200_000)) < 10_000
     assert time.perf_counter() - begun < 2
 
 
