@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from ulid import ULID
 
 _RANDOM_BITS = 80
@@ -18,7 +20,9 @@ class MonotonicIds:
 
     def next(self, now_ms: int) -> str:
         """Return a new id whose time is `now_ms`, or that of the last id if the clock went back."""
-        fresh = int(ULID.from_timestamp(now_ms))
+        # the library's own from_timestamp counts on from the last id made anywhere in the process,
+        # which would make two factories in the same millisecond meet
+        fresh = now_ms << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
         if fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS:
             fresh = self._last + 1
         self._last = fresh
