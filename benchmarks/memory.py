@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from benchmarks.families import browsers
 from benchmarks.rows import Bar, Options, Row
 from benchmarks.stage import connect, stage
 from benchmarks.stats import slope
@@ -50,6 +51,7 @@ def run(options: Options) -> list[Row]:
                 for number in range(1, most + 1):
                     await connect(api, f"session-{number}", str(FIRST_PHONE + number))
                     sizes.append(await _settled(node.pid, number))
+                    await _all_connected(api, node.pid, number)
             return sizes
 
         sizes = asyncio.run(measure())
@@ -79,6 +81,15 @@ def _rows(sizes: Sequence[Size]) -> list[Row]:
 
 def _row(name: str, what: str, value: float, bar: Bar | None = None, note: str = "") -> Row:
     return Row(name=name, what=what, unit="MB", samples=(value,), bar=bar, note=note)
+
+
+async def _all_connected(api: Api, pid: int, sessions: int) -> None:
+    """Check that the size just read was that of so many sessions, each with its browser."""
+    listed = (await api.get("/v1/sessions?limit=100"))["sessions"]
+    connected = sum(session["status"] == "connected" for session in listed)
+    running = len(browsers(pid))
+    if (connected, running) != (sessions, sessions):
+        raise DemoFailed(f"{sessions} sessions: {connected} connected, {running} browsers")
 
 
 async def _settled(pid: int, sessions: int) -> Size:

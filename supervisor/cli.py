@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,8 +50,11 @@ def run(
         with simulator_beside(data_dir) as place:
             settings = _settings(config, {"data_dir": data_dir, **place.settings()})
             sys.exit(run_simulated(settings, place, Console()))
-    announce = program.announce_json if as_json else _announce
-    sys.exit(program.run(_settings(config, {}), announce))
+    settings = _settings(config, {})
+    if as_json:
+        sys.exit(program.run(settings, program.announce_json))
+    console = Console()
+    sys.exit(program.run(settings, partial(_announce, console), partial(_stopping, console)))
 
 
 @app.command()
@@ -88,12 +92,15 @@ def _settings(config_file: Path | None, overrides: dict[str, Any]) -> Settings:
     return settings
 
 
-def _announce(running: Running) -> None:
-    console = Console()
+def _announce(console: Console, running: Running) -> None:
     console.print(f"wafleet is up: [bold]{running.url}[/bold]")
     if running.key_file is not None:
         console.print(f"API key: in {running.key_file} (Authorization: Bearer …)")
     console.print("Stop it with Ctrl-C.")
+
+
+def _stopping(console: Console) -> None:
+    console.print("Stopping: every session's browser is being closed …")
 
 
 def main() -> None:

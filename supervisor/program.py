@@ -32,10 +32,17 @@ ADDRESS_UNUSABLE: Final = 6
 SUPERVISOR_DIED: Final = 70
 
 
-def run(settings: Settings, announce: Callable[[Running], None]) -> int:
-    """Run a node until SIGTERM or SIGINT; return the exit code, after a sentence on stderr."""
+def run(
+    settings: Settings,
+    announce: Callable[[Running], None],
+    stopping: Callable[[], None] = lambda: None,
+) -> int:
+    """Run a node until SIGTERM or SIGINT; return the exit code, after a sentence on stderr.
+
+    `announce` is called when it is up, `stopping` when it was told to stop, which may take a while.
+    """
     try:
-        asyncio.run(_serve(settings, announce))
+        asyncio.run(_serve(settings, announce, stopping))
     except StartError as error:
         return _complain(error.code, str(error), error.exit_code)
     except LaunchFailed as error:
@@ -46,10 +53,16 @@ def run(settings: Settings, announce: Callable[[Running], None]) -> int:
         return _complain(error.code, str(error), ADDRESS_UNUSABLE)
     except SupervisorDied as error:
         return _complain(error.code, str(error), SUPERVISOR_DIED)
+    except Exception:
+        # logged, not raised: an interpreter's own traceback would not be scrubbed
+        log.exception("program_failed")
+        return _complain("internal_error", "a defect ended wafleet; see its log", SUPERVISOR_DIED)
     return 0
 
 
-async def _serve(settings: Settings, announce: Callable[[Running], None]) -> None:
+async def _serve(
+    settings: Settings, announce: Callable[[Running], None], stopping: Callable[[], None]
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -62,6 +75,7 @@ async def _serve(settings: Settings, announce: Callable[[Running], None]) -> Non
         stack.push_async_callback(_cancel, watch, stopped)
         await asyncio.wait({watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
         log.info("stop_began")
+        stopping()
         if watch.done():
             watch.result()
 

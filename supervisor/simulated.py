@@ -44,7 +44,7 @@ def run_simulated(settings: Settings, place: SimulatorPlace, console: Console) -
         console.print(_tour(running.url, place.control_url, running), highlight=False, markup=False)
         console.print("\nStop both with Ctrl-C.")
 
-    return program.run(settings, announce)
+    return program.run(settings, announce, lambda: console.print("Stopping …"))
 
 
 def _tour(url: str, control: str, running: Running) -> str:

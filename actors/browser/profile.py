@@ -28,7 +28,7 @@ OWNER_LOCK: Final = "owner.lock"
 SINGLETONS: Final = ("SingletonLock", "SingletonCookie", "SingletonSocket")
 USER_DATA_DIR: Final = "--user-data-dir="
 PIPE: Final = " --remote-debugging-pipe "
-GONE_DEADLINE: Final = 5.0
+GONE_DEADLINE: Final = 2.0
 GONE_INTERVAL: Final = 0.01
 
 

@@ -140,23 +140,17 @@ class WhatsAppBrowser:
         await self._ask("refreshQr", {}, self._options.deadlines.call)
 
     async def logout(self) -> None:
-        # The page leaves while the call is pending: that, and LoggedOut, is its success.
+        deadline = self._options.deadlines.call
         self._logout_told.clear()
-        call = asyncio.ensure_future(self._ask("logout", {}, self._options.deadlines.call))
-        told = asyncio.ensure_future(self._logout_told.wait())
         try:
-            await asyncio.wait({call, told}, return_when=asyncio.FIRST_COMPLETED)
-            if not told.done():
-                try:
-                    call.result()
-                except PageGone:
-                    await asyncio.wait({told}, timeout=self._options.deadlines.call)
-                    if not told.done():
-                        raise
-        finally:
-            told.cancel()
-            call.cancel()
-            await asyncio.gather(call, told, return_exceptions=True)
+            await self._ask("logout", {}, deadline)
+        except PageGone:
+            # The page may leave before it has answered: with LoggedOut that is a success.
+            try:
+                async with asyncio.timeout(deadline):
+                    await self._logout_told.wait()
+            except TimeoutError:
+                raise PageGone("the page went away without logging out: open it again") from None
 
     async def stop(self, deadline: float) -> StopReport:
         if self._stopping is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -184,6 +185,25 @@ async def test_messages_wait_for_their_session_and_go_out_in_order(node: Node) -
         entries = [e for e in await api.log("message_received_from_client") if alice in e["chat"]]
         assert [e["text"] for e in entries] == texts
         assert len({e["id"] for e in entries}) == 5
+
+
+async def test_one_message_is_in_flight_at_a_time(node: Node) -> None:
+    """However fast they are accepted: the next leaves when the server has acked the one before."""
+    async with node.api() as api:
+        number = await connect(api, "one")
+        alice = await contact(api)
+        path = "/v1/sessions/one/messages"
+        texts = [f"message {n}" for n in range(10)]
+        posts = [api.post(path, {"to": alice, "text": text}) for text in texts]
+        sent = await asyncio.gather(*posts)
+        for message in sent:
+            await api.message_states(f"{path}/{message['id']}", "read")
+        both = await api.log("message_received_from_client,ack_sent")
+        mine = [e["kind"] for e in both if e["number"] == number]
+        assert mine == ["message_received_from_client", "ack_sent"] * 10
+        order = [e["text"] for e in both if e["number"] == number and "text" in e]
+        accepted = sorted(sent, key=lambda message: message["id"])
+        assert order == [message["text"] for message in accepted]
 
 
 async def test_what_a_contact_writes_while_the_session_is_down_is_not_lost(node: Node) -> None:

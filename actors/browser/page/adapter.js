@@ -10,6 +10,8 @@ function wafleetAdapter(config) {
   const MAX_REMEMBERED = 5000;
   const STATE_POLL_MS = 2000;
   const QR_DRAW_MS = 1000;
+  const SETTLE_MS = 250;
+  const MAIN_FEATURES = ['send', 'lookup', 'acks', 'receive', 'logout'];
   const USER_JID = /^\d{5,20}@(c\.us|lid)$/;
   const GROUP_JID = /^[\d-]{10,40}@g\.us$/;
   // Entries of a chat that are WhatsApp's own, not somebody's words.
@@ -29,6 +31,9 @@ function wafleetAdapter(config) {
     tell(JSON.stringify({ event, ...fields }));
   }
 
+  /** @param {number} ms */
+  const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
   class Refusal extends Error {
     /** @param {string} code @param {string} message */
     constructor(code, message) {
@@ -44,16 +49,22 @@ function wafleetAdapter(config) {
   let lastLoaded = '';
   let lastQr = '';
   let loggedOut = false;
+  let featuresAsked = false;
   /** @type {string | null} */
   let logoutReason = null;
 
-  /** @param {string[]} [missing] what is missing besides bindings */
-  function reportLoaded(missing = []) {
+  /**
+   * Modules may come late on a cold start: they get some time before they are called missing.
+   * @param {string[]} features
+   */
+  async function settled(...features) {
+    const until = performance.now() + config.readyMs;
+    while (wafleetMissing(...features).length && performance.now() < until) await pause(SETTLE_MS);
+  }
+
+  /** @param {string[]} features to look at besides `state` @param {string[]} [missing] */
+  function reportLoaded(features, missing = []) {
     const critical = [...missing, ...wafleetMissing('state')];
-    // Before the login WhatsApp may not have loaded its main part: what a QR code does not need
-    // is looked at when there is a login.
-    const features = critical.length === 0 && WPP.conn.isRegistered()
-      ? ['send', 'lookup', 'acks', 'receive', 'logout'] : ['qr'];
     const fields = {
       whatsappVersion: whatsappVersion(),
       wajsVersion: WPP.version,
@@ -86,8 +97,16 @@ function wafleetAdapter(config) {
     const text = JSON.stringify(fields);
     if (text === lastState) return;
     lastState = text;
-    if (fields.registered && fields.mode === 'MAIN') reportLoaded();
     emit('socket', fields);
+    if (fields.registered && fields.mode === 'MAIN') guarded(reportFeatures)();
+  }
+
+  // Before the login WhatsApp may not have loaded its main part, so these wait for it.
+  async function reportFeatures() {
+    if (featuresAsked) return;
+    featuresAsked = true;
+    await settled(...MAIN_FEATURES);
+    reportLoaded(MAIN_FEATURES);
   }
 
   async function reportQr() {
@@ -111,7 +130,7 @@ function wafleetAdapter(config) {
     do {
       const drawn = document.querySelector('[data-ref]')?.getAttribute('data-ref');
       if (drawn?.startsWith(ref)) return drawn;
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await pause(50);
     } while (performance.now() < until);
     return null;
   }
@@ -185,7 +204,8 @@ function wafleetAdapter(config) {
   }
 
   /** @param {string[]} features */
-  function requireBindings(...features) {
+  async function requireBindings(...features) {
+    await settled(...features);
     const missing = wafleetMissing(...features);
     if (missing.length) {
       throw new Refusal('binding_missing', `WhatsApp Web lacks ${missing.join(', ')}`);
@@ -248,7 +268,7 @@ function wafleetAdapter(config) {
     let key;
     try {
       requireConnected();
-      requireBindings('send');
+      await requireBindings('send');
       key = ownKey(await resolveChat(chat), waId);
       requireConnected(); // it may have been lost while we asked
     } catch (error) {
@@ -272,7 +292,7 @@ function wafleetAdapter(config) {
 
   /** @param {{chat: string, waId: string}} args @returns {Promise<number | null>} */
   async function lookupAck({ chat, waId }) {
-    requireBindings('state', 'send', 'lookup');
+    await requireBindings('state', 'send', 'lookup');
     const wid = WPP.whatsapp.WidFactory.createWid(chat);
     const { lidPnCache } = WPP.whatsapp;
     const other = wid.isLid() ? lidPnCache.getPhoneNumber(wid) : lidPnCache.getCurrentLid(wid);
@@ -287,13 +307,13 @@ function wafleetAdapter(config) {
     return null;
   }
 
-  function refreshQr() {
-    requireBindings('state', 'qr');
+  async function refreshQr() {
+    await requireBindings('state', 'qr');
     WPP.conn.refreshQR().catch(() => null); // it resolves with the next code, perhaps never
   }
 
   async function logout() {
-    requireBindings('state', 'logout');
+    await requireBindings('state', 'logout');
     await WPP.conn.logout();
   }
 
@@ -332,17 +352,32 @@ function wafleetAdapter(config) {
   const watchState = guarded(reportState);
   const watchQr = guarded(reportQr);
 
-  function start() {
-    if (started || !reportLoaded()) return;
+  async function start() {
+    await settled('state');
+    if (started || !reportLoaded(WPP.conn.isRegistered() ? [] : ['qr'])) return;
     started = true;
     WPP.whatsapp.Socket.on('change:state change:hasSynced change:stream', watchState);
     WPP.whatsapp.Stream.on('change:mode', watchState);
-    WPP.whatsapp.MsgStore?.on('change:ack', guarded((/** @type {any} */ msg) => {
-      if (msg.id?.fromMe && msg.ack) reportAck([msg.id.id], msg.ack);
-    }));
+    WPP.whatsapp.Conn.on('change:ref', watchQr);
+    watchMessages();
     setInterval(watchState, STATE_POLL_MS);
     watchState();
     watchQr();
+  }
+
+  // Beside wa-js's own events, whose hooks are lost for good if a module came too late for them.
+  function watchMessages() {
+    const { MsgStore } = WPP.whatsapp;
+    if (!MsgStore) return; // then reportFeatures tells
+    const watchMessage = guarded(reportMessage);
+    MsgStore.on('add', (/** @type {any} */ msg) => {
+      if (!msg.isNewMsg) return;
+      if (msg.type === 'ciphertext') msg.once('change:type', () => watchMessage(msg));
+      else watchMessage(msg);
+    });
+    MsgStore.on('change:ack', guarded((/** @type {any} */ msg) => {
+      if (msg.id?.fromMe && msg.ack) reportAck([msg.id.id], msg.ack);
+    }));
   }
 
   WPP.on('loader.ready', guarded(start));
@@ -360,12 +395,13 @@ function wafleetAdapter(config) {
 
   /** @param {number} ms @param {() => boolean} reached @param {string} name */
   function expect(ms, reached, name) {
-    setTimeout(() => { if (!started && !reached()) reportLoaded([name]); }, ms);
+    setTimeout(() => { if (!started && !reached()) reportLoaded([], [name]); }, ms);
   }
 
   function awaitLoader() {
     expect(config.injectMs, () => WPP.isInjected, 'loader');
-    expect(config.injectMs + config.readyMs, () => WPP.isReady, 'loader.ready');
+    const ready = () => WPP.isReady || !WPP.isInjected;
+    expect(config.injectMs + config.readyMs, ready, 'loader.ready');
   }
   if (document.readyState === 'complete') awaitLoader();
   else globals.addEventListener('load', awaitLoader, { once: true });
