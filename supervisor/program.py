@@ -43,16 +43,8 @@ def run(
     """
     try:
         asyncio.run(_serve(settings, announce, stopping))
-    except StartError as error:
-        return _complain(error.code, str(error), error.exit_code)
-    except LaunchFailed as error:
-        return _complain(error.code, str(error), BROWSER_MISSING)
-    except StoreError as error:
-        return _complain(error.code, str(error), STORE_UNUSABLE)
-    except ListenFailed as error:
-        return _complain(error.code, str(error), ADDRESS_UNUSABLE)
-    except SupervisorDied as error:
-        return _complain(error.code, str(error), SUPERVISOR_DIED)
+    except (StartError, LaunchFailed, StoreError, ListenFailed, SupervisorDied) as error:
+        return _complain(error.code, str(error), _exit_code(error))
     except Exception:
         # logged, not raised: an interpreter's own traceback would not be scrubbed
         log.exception("program_failed")
@@ -84,6 +76,20 @@ async def _cancel(*tasks: asyncio.Task[object]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
+
+
+def _exit_code(error: Exception) -> int:
+    match error:
+        case StartError():
+            return error.exit_code
+        case LaunchFailed():
+            return BROWSER_MISSING
+        case StoreError():
+            return STORE_UNUSABLE
+        case ListenFailed():
+            return ADDRESS_UNUSABLE
+        case _:
+            return SUPERVISOR_DIED
 
 
 def _complain(code: str, sentence: str, exit_code: int) -> int:

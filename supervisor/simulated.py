@@ -41,7 +41,8 @@ def run_simulated(settings: Settings, place: SimulatorPlace, console: Console) -
         console.print(f"wafleet is up: [bold]{running.url}[/bold]")
         console.print(f"simulator:     page {place.page}, control {place.control_url}\n")
         console.print("Try, in another terminal:")
-        console.print(_tour(running.url, place.control_url, running), highlight=False, markup=False)
+        tour = _tour(running.url, place.control_url, running)
+        console.print(tour, highlight=False, markup=False, soft_wrap=True)
         console.print("\nStop both with Ctrl-C.")
 
     return program.run(settings, announce, lambda: console.print("Stopping …"))
@@ -55,8 +56,8 @@ def _tour(url: str, control: str, running: Running) -> str:
         [
             f'  AUTH="Authorization: Bearer {key}"',
             f'  {post} {url}/v1/sessions -d \'{{"name": "shop", "start": true}}\'',
-            f'  curl -s -H "$AUTH" {url}/v1/sessions/shop/qr.txt > qr.txt',
-            f"  jq -Rs '{{qr: .}}' qr.txt | {post} {control}/phones/{PHONE}/scan -d @-",
+            f'  QR=$(curl -s -H "$AUTH" {url}/v1/sessions/shop/qr.txt)',
+            f'  curl -s {control}/phones/{PHONE}/scan -d "{{"qr": "$QR"}}"',
             f'  curl -s -H "$AUTH" {url}/v1/sessions/shop',
             f'  {post} {messages} -d \'{{"to": "+{CONTACT}", "text": "hello"}}\'',
             f'  curl -s -H "$AUTH" {messages}',

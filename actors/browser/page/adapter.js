@@ -14,11 +14,6 @@ function wafleetAdapter(config) {
   const MAIN_FEATURES = ['send', 'lookup', 'acks', 'receive', 'logout'];
   const USER_JID = /^\d{5,20}@(c\.us|lid)$/;
   const GROUP_JID = /^[\d-]{10,40}@g\.us$/;
-  // Entries of a chat that are WhatsApp's own, not somebody's words.
-  const SYSTEM_KINDS = new Set([
-    'broadcast_notification', 'call_log', 'ciphertext', 'debug', 'e2e_notification', 'gp2',
-    'newsletter_notification', 'notification', 'notification_template', 'protocol', 'revoked',
-  ]);
 
   /** @type {any} */
   const globals = globalThis;
@@ -163,36 +158,12 @@ function wafleetAdapter(config) {
     if (waIds.length) emit('ack', { waIds, ack });
   }
 
-  /** A phone number's jid for a lid if WhatsApp knows it: contacts go by their numbers.
-   * @param {any} wid @returns {string} */
-  function jidOf(wid) {
-    if (wid.isLid?.()) {
-      try {
-        return (WPP.whatsapp.lidPnCache.getPhoneNumber(wid) ?? wid).toString();
-      } catch {
-        // the cache is a convenience: the lid is right, too
-      }
-    }
-    return wid.toString();
-  }
-
   /** @param {any} msg */
   function reportMessage(msg) {
-    // wa-js announces our own messages too, and an undecrypted one again once it is readable.
-    if (msg.id.fromMe || SYSTEM_KINDS.has(msg.type)) return;
-    const chat = msg.id.remote;
-    if (chat.isStatusV3?.() || !/^(c\.us|lid|g\.us)$/.test(chat.server)) return;
-    if (received.has(msg.id.id)) return;
-    remember(received, msg.id.id, 1);
-    const written = msg.type === 'chat' || msg.type === 'vcard';
-    emit('message', {
-      waId: msg.id.id,
-      chat: jidOf(chat),
-      sender: jidOf(msg.author ?? msg.from ?? chat),
-      kind: msg.type,
-      body: String((written ? msg.body : msg.caption) ?? ''), // media bodies are thumbnails
-      sent: msg.t ?? 0,
-    });
+    const fields = wafleetMessage(msg);
+    if (!fields || received.has(fields.waId)) return;
+    remember(received, fields.waId, 1);
+    emit('message', fields);
   }
 
   // ---- calls -----------------------------------------------------------------------------------
@@ -354,7 +325,8 @@ function wafleetAdapter(config) {
 
   async function start() {
     await settled('state');
-    if (started || !reportLoaded(WPP.conn.isRegistered() ? [] : ['qr'])) return;
+    const atQr = wafleetMissing('state').length === 0 && !WPP.conn.isRegistered();
+    if (started || !reportLoaded(atQr ? ['qr'] : [])) return;
     started = true;
     WPP.whatsapp.Socket.on('change:state change:hasSynced change:stream', watchState);
     WPP.whatsapp.Stream.on('change:mode', watchState);
@@ -380,7 +352,10 @@ function wafleetAdapter(config) {
     }));
   }
 
-  WPP.on('loader.ready', guarded(start));
+  WPP.on('loader.ready', guarded(() => start().catch((error) => {
+    reportLoaded([], ['adapter']); // else it would be silent, too
+    throw error;
+  })));
   WPP.on('conn.auth_code_change', guarded(() => { if (started) watchQr(); }));
   WPP.on('conn.authenticated', guarded(() => { if (started) watchState(); }));
   WPP.on('conn.logout_reason', (reason) => { logoutReason = reason ? String(reason) : null; });
