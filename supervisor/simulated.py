@@ -57,7 +57,7 @@ def _tour(url: str, control: str, running: Running) -> str:
             f'  AUTH="Authorization: Bearer {key}"',
             f'  {post} {url}/v1/sessions -d \'{{"name": "shop", "start": true}}\'',
             f'  QR=$(curl -s -H "$AUTH" {url}/v1/sessions/shop/qr.txt)',
-            f'  curl -s {control}/phones/{PHONE}/scan -d "{{"qr": "$QR"}}"',
+            f'  curl -s {control}/phones/{PHONE}/scan -d "{{\\"qr\\": \\"$QR\\"}}"',
             f'  curl -s -H "$AUTH" {url}/v1/sessions/shop',
             f'  {post} {messages} -d \'{{"to": "+{CONTACT}", "text": "hello"}}\'',
             f'  curl -s -H "$AUTH" {messages}',
