@@ -4,181 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client import generate_latest
 
-from actors.base import ChildActor, tell
-from actors.bridge import Bridge
-from actors.live import LiveBoard
+from actors.base import tell
 from actors.messages import (
-    Answer,
     ChildExited,
     ChildStable,
     ChildUp,
     Done,
-    EndSession,
     ExitKind,
     OutboxChanged,
     Refused,
     Shutdown,
-    StartSession,
     StopKind,
-    StopSession,
 )
-from actors.state import STOP_REASONS
-from actors.telemetry import Telemetry
-from storage.sqlite import open_store
 from storage.store import SessionNotFound, SessionStatus, StatusChange
-from supervisor.clerk import UNTOLD, Clerk
-from supervisor.compose import FleetPort, now_ms
-from supervisor.deps import FleetDeps
-from supervisor.fleet import FleetSupervisor
+from supervisor.clerk import UNTOLD
+from supervisor.compose import now_ms
 from supervisor.restarts import FusePolicy, RestartPolicy
+from tests.integration.fleet_world import ASK, Crash, Leave, World, world
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pykka import ActorRef
 
-    from storage.store import Store
 
 pytestmark = pytest.mark.integration
-
-ASK = 20.0
-
-
-class Crash(Exception):  # noqa: N818
-    """Told to a child: end like this."""
-
-
-@dataclass(frozen=True)
-class Leave:
-    """Told to a child: end with this exit."""
-
-    kind: ExitKind
-    cause: str
-
-
-class Child(ChildActor):
-    """A session without a browser: comes up at once, stops when told, unless it is deaf."""
-
-    def __init__(self, *, deaf: bool, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.deaf = deaf
-
-    def handle(self, message: Any) -> None:
-        match message:
-            case Leave(kind=kind, cause=cause):
-                self.exit(kind, cause)
-            case StopSession(kind=kind) if not self.deaf:
-                self.exit(ExitKind.NORMAL, STOP_REASONS[kind])
-            case BaseException() as error:
-                raise error
-            case _:
-                pass
-
-    def release(self) -> None:
-        """Own nothing."""
-
-
-@dataclass
-class World:
-    """A fleet, its store, and every child that was ever started, in order."""
-
-    port: FleetPort
-    ref: ActorRef[Any]
-    store: Store
-    board: LiveBoard
-    telemetry: Telemetry
-    directory: Path
-    children: list[tuple[str, int, ActorRef[Any]]] = field(default_factory=list)
-    up: bool = True
-    deaf: bool = False
-
-    async def session(self, name: str) -> str:
-        row, _ = await self.store.create_session(name, now_ms())
-        return row.id
-
-    async def start(self, session_id: str) -> Answer:
-        return await self.port.ask(lambda r: StartSession(session_id=session_id, reply=r), ASK)
-
-    async def end(self, session_id: str, kind: StopKind) -> Answer:
-        return await self.port.ask(
-            lambda r: EndSession(session_id=session_id, kind=kind, reply=r), ASK
-        )
-
-    async def child(self, session_id: str, number: int) -> ActorRef[Any]:
-        """Wait for the n-th child of a session and return its ref."""
-
-        async def look() -> list[ActorRef[Any]]:
-            return [ref for sid, _, ref in self.children if sid == session_id][number - 1 :]
-
-        return (await eventually_async(look))[0]
-
-    async def becomes(self, session_id: str, status: str, reason: str) -> None:
-        async def look() -> bool:
-            row = await self.store.session(session_id)
-            return (row.status, row.reason) == (SessionStatus(status), reason)
-
-        await eventually_async(look)
-
-    def lives(self, session_id: str) -> int:
-        return sum(1 for sid, _, _ in self.children if sid == session_id)
-
-
-@asynccontextmanager
-async def world(tmp_path: Path, **changes: Any) -> AsyncIterator[World]:
-    """Run a fleet while the block runs."""
-    (tmp_path / "sessions").mkdir()
-    async with open_store(tmp_path / "db", busy_timeout_ms=1000) as store:
-        main = Bridge(asyncio.get_running_loop(), "main")
-        made: list[World] = []
-
-        def start_child(session_id: str, number: int, parent: ActorRef[Any]) -> ActorRef[Any]:
-            here = made[0]
-            ref = Child.start(
-                deaf=here.deaf, child_id=session_id, incarnation=number, parent=parent
-            )
-            here.children.append((session_id, number, ref))
-            if here.up:
-                tell(parent, ChildUp(child_id=session_id, incarnation=number))
-            return ref
-
-        deps: dict[str, Any] = {
-            "main": main,
-            "clerk": Clerk(
-                store=store, directory=lambda sid: tmp_path / "sessions" / sid, now_ms=now_ms
-            ),
-            "board": LiveBoard(),
-            "telemetry": Telemetry(),
-            "start_child": start_child,
-            "restart": RestartPolicy(
-                intensity=3, period=60, first=0.001, longest=0.01, stable_after=3600
-            ),
-            "fuse": FusePolicy(intensity=1000, period=60),
-            "slots": 4,
-            "quarantine": 3600.0,
-            "uniform": lambda _low, high: high,
-            "monotonic": time.monotonic,
-            "now_ms": now_ms,
-        }
-        ref = FleetSupervisor.start(FleetDeps(**{**deps, **changes}))
-        here = World(
-            FleetPort(ref), ref, store, deps["board"], deps["telemetry"], tmp_path / "sessions"
-        )
-        made.append(here)
-        yield here
-        if ref.is_alive():
-            here.deaf = False
-            answer = await here.port.ask(lambda r: Shutdown(deadline=10.0, reply=r), ASK)
-            assert answer == Done()
-        await main.close(5)
 
 
 async def test_fifty_racing_starts_make_one_child(tmp_path: Path) -> None:
