@@ -137,7 +137,7 @@ class SessionActor(ChildActor):
         store = self._deps.store
         match fact:
             case MessageReceived():
-                self._evidence_ms = now
+                self._proven(now)
                 new = NewInbound(
                     session_id=self.child_id,
                     chat=fact.chat,
@@ -150,14 +150,19 @@ class SessionActor(ChildActor):
                 )
                 self._recorder.put("inbound", partial(store.record_inbound, new))
             case AckChanged(wa_ids=wa_ids, ack=ack):
-                self._evidence_ms = now
+                self._proven(now)
                 write = partial(store.record_acks, self.child_id, wa_ids, ack, now)
                 self._recorder.put("acks", write)
             case SocketChanged(socket="CONNECTED"):
-                self._evidence_ms = now
+                self._proven(now)
             case _:
                 pass
         self._step(fact)
+
+    def _proven(self, now_ms: int) -> None:
+        """Something has come from WhatsApp's server: the session was alive at this moment."""
+        self._evidence_ms = now_ms
+        self._put_on_board()
 
     # ---- the machine -----------------------------------------------------------------------------
 

@@ -187,6 +187,21 @@ async def test_messages_wait_for_their_session_and_go_out_in_order(node: Node) -
         assert len({e["id"] for e in entries}) == 5
 
 
+async def test_the_evidence_is_as_young_as_the_last_word_from_whatsapp(node: Node) -> None:
+    """A state without a date is a rumour: receipts and inbound messages move it forward."""
+    async with node.api() as api:
+        number = await connect(api, "one")
+        alice = await contact(api)
+        before = (await api.get("/v1/sessions/one"))["evidence_at"]
+        assert before is not None
+        await api.simulator(f"/contacts/{alice}/messages", {"to": number, "text": "hello"})
+
+        async def newer() -> bool:
+            return bool((await api.get("/v1/sessions/one"))["evidence_at"] > before)
+
+        await eventually_async(newer)
+
+
 async def test_one_message_is_in_flight_at_a_time(node: Node) -> None:
     """However fast they are accepted: the next leaves when the server has acked the one before."""
     async with node.api() as api:
