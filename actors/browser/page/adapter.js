@@ -11,6 +11,7 @@ function wafleetAdapter(config) {
   const STATE_POLL_MS = 2000;
   const QR_DRAW_MS = 1000;
   const SETTLE_MS = 250;
+  const CALL_SETTLE_MS = 2000; // well within every call's deadline
   const MAIN_FEATURES = ['send', 'lookup', 'acks', 'receive', 'logout'];
   const USER_JID = /^\d{5,20}@(c\.us|lid)$/;
   const GROUP_JID = /^[\d-]{10,40}@g\.us$/;
@@ -45,15 +46,16 @@ function wafleetAdapter(config) {
   let lastQr = '';
   let loggedOut = false;
   let featuresAsked = false;
+  let featuresJudged = false;
   /** @type {string | null} */
   let logoutReason = null;
 
   /**
    * Modules may come late on a cold start: they get some time before they are called missing.
-   * @param {string[]} features
+   * @param {number} ms @param {string[]} features
    */
-  async function settled(...features) {
-    const until = performance.now() + config.readyMs;
+  async function settled(ms, ...features) {
+    const until = performance.now() + ms;
     while (wafleetMissing(...features).length && performance.now() < until) await pause(SETTLE_MS);
   }
 
@@ -100,7 +102,8 @@ function wafleetAdapter(config) {
   async function reportFeatures() {
     if (featuresAsked) return;
     featuresAsked = true;
-    await settled(...MAIN_FEATURES);
+    await settled(config.readyMs, ...MAIN_FEATURES);
+    featuresJudged = true;
     reportLoaded(MAIN_FEATURES);
   }
 
@@ -176,7 +179,7 @@ function wafleetAdapter(config) {
 
   /** @param {string[]} features */
   async function requireBindings(...features) {
-    await settled(...features);
+    if (!featuresJudged) await settled(CALL_SETTLE_MS, ...features);
     const missing = wafleetMissing(...features);
     if (missing.length) {
       throw new Refusal('binding_missing', `WhatsApp Web lacks ${missing.join(', ')}`);
@@ -324,7 +327,7 @@ function wafleetAdapter(config) {
   const watchQr = guarded(reportQr);
 
   async function start() {
-    await settled('state');
+    await settled(config.readyMs, 'state');
     const atQr = wafleetMissing('state').length === 0 && !WPP.conn.isRegistered();
     if (started || !reportLoaded(atQr ? ['qr'] : [])) return;
     started = true;
