@@ -8,7 +8,7 @@ Pure: records, Protocols and errors only. All calls run on the browser loop, thr
     │   ├── BundleMissing        the wa-js bundle or the adapter is not on the disk
     │   └── ProfileInUse         another live process owns the profile directory
     ├── CallTimedOut             no answer within the call's deadline; the page is presumed sick
-    ├── PageGone                 the renderer crashed or the page navigated away under the call
+    ├── PageGone                 the page crashed, navigated away under the call, or did not load
     ├── ConnectionLost           the pipe to the browser closed
     └── PageRefused              the page answered with an error: `code` is the adapter's code
 """
@@ -112,8 +112,8 @@ class SocketChanged:
 
     `socket` is Socket.state (OPENING, PAIRING, UNPAIRED, UNPAIRED_IDLE, CONNECTED, TIMEOUT,
     CONFLICT, UNLAUNCHED, PROXYBLOCK, TOS_BLOCK, SMB_TOS_BLOCK, DEPRECATED_VERSION), `mode` is
-    Stream.mode, `registered` whether a login is stored, `synced` whether the first sync is over,
-    `me` the own jid (…@c.us) once known.
+    Stream.mode, `registered` whether a login is stored, `synced` whether the first sync is over
+    and what is missing has been told, `me` the own jid (…@c.us) once known.
     """
 
     socket: str

@@ -104,7 +104,7 @@ def test_each_argument_is_given_once() -> None:
 
 
 def test_the_browser_does_not_see_our_environment() -> None:
-    inherited = {"WAFLEET_KEY": "secret", "PATH": "/bin", "LC_ALL": "C", "TMPDIR": "/tmp"}  # noqa: S108
+    inherited = {"WAFLEET_KEY": "secret", "PATH": "/bin", "LC_ALL": "C", "TMPDIR": "/ours"}
     env = environment(inherited, Path("/data/s1/tmp"))
     assert env["TMPDIR"] == "/data/s1/tmp"
     assert env["PATH"] == "/bin"

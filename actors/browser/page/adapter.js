@@ -1,6 +1,6 @@
 // The page adapter: turns wa-js's view of WhatsApp Web into facts for the session's actor, and
-// carries out its few calls. Injected after the wa-js bundle and bindings.js into every new top
-// document; the driver appends the call of wafleetAdapter. It never throws: facts leave through a
+// carries out its few calls. Injected after the wa-js bundle and the other scripts into every
+// new top document; the driver appends the call of wafleetAdapter. It never throws: facts leave through a
 // CDP binding, calls answer {ok, value} or {ok: false, code, message} as JSON.
 
 /** @param {AdapterConfig} config */
@@ -88,7 +88,8 @@ function wafleetAdapter(config) {
       socket: String(Socket.state),
       mode: Stream.mode ?? null,
       registered: Boolean(WPP.conn.isRegistered()),
-      synced: Boolean(Socket.hasSynced),
+      // "Able to send" is not said before it is known what is there to send with.
+      synced: Boolean(Socket.hasSynced) && featuresJudged,
       me: WPP.conn.getMyUserId()?.toString() ?? null,
     };
     const text = JSON.stringify(fields);
@@ -105,6 +106,7 @@ function wafleetAdapter(config) {
     await settled(config.readyMs, ...MAIN_FEATURES);
     featuresJudged = true;
     reportLoaded(MAIN_FEATURES);
+    reportState();
   }
 
   async function reportQr() {
