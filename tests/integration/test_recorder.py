@@ -82,7 +82,8 @@ async def test_writes_wait_for_a_locked_database_and_keep_their_order(tmp_path: 
         row, _ = await store.create_session("one", 1)
         main = Bridge(asyncio.get_running_loop(), "main")
         ref = Scribe.start(main, store, row.id)
-        scribe: Scribe = ref._actor_weakref()
+        scribe = ref._actor_weakref()
+        assert scribe is not None
         with sqlite3.connect(path, isolation_level=None) as other:
             other.execute("BEGIN EXCLUSIVE")
             for number in range(5):
@@ -112,7 +113,8 @@ async def test_a_write_that_can_never_work_does_not_hold_up_the_others(tmp_path:
     async with open_store(tmp_path / "wafleet.db", busy_timeout_ms=50) as store:
         main = Bridge(asyncio.get_running_loop(), "main")
         ref = Scribe.start(main, store, "01ARZ3NDEKTSV4RRFFQ69G5FAV")
-        scribe: Scribe = ref._actor_weakref()
+        scribe = ref._actor_weakref()
+        assert scribe is not None
         began = time.monotonic()
         ref.tell("A1")
         ref.tell("A2")

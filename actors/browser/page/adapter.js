@@ -1,7 +1,7 @@
 // The page adapter: turns wa-js's view of WhatsApp Web into facts for the session's actor, and
-// carries out its few calls. Injected after the wa-js bundle and the other scripts into every
-// new top document; the driver appends the call of wafleetAdapter. It never throws: facts leave through a
-// CDP binding, calls answer {ok, value} or {ok: false, code, message} as JSON.
+// carries out its few calls. Injected after the wa-js bundle and the other scripts into every new
+// top document; the driver appends the call of wafleetAdapter. It never throws: facts leave
+// through a CDP binding, calls answer {ok, value} or {ok: false, code, message} as JSON.
 
 /** @param {AdapterConfig} config */
 function wafleetAdapter(config) {
