@@ -241,7 +241,7 @@ class FleetSupervisor(BaseActor):
         child.ref = None
         self._slots.leave(child.spec.id)
         if child.stop is None and restarts(child.spec.restart, message.kind):
-            self._crashed(child, message.cause)
+            self._crashed(child, message.cause, message.detail)
         else:
             expected = STOP_REASONS[child.stop] if child.stop else message.cause
             self._clean(child, spoke=message.cause == expected)
@@ -282,7 +282,7 @@ class FleetSupervisor(BaseActor):
 
     # ---- crashes ---------------------------------------------------------------------------------
 
-    def _crashed(self, child: Child, cause: str) -> None:
+    def _crashed(self, child: Child, cause: str, detail: str | None = None) -> None:
         deps, now = self._deps, self._deps.monotonic()
         if is_stable(child.connected_since, now, deps.restart):
             child.crashes.clear()
@@ -295,7 +295,7 @@ class FleetSupervisor(BaseActor):
         if note_crash(child.crashes, now, deps.restart):
             child.phase = ChildPhase.QUARANTINED
             log.error("session_quarantined", session_id=child.spec.id, cause=cause)
-            self._write(child, SessionStatus.FAILED, "crash_loop", f"last cause: {cause}")
+            self._write(child, SessionStatus.FAILED, "crash_loop", f"last: {detail or cause}")
             self._arm(child, deps.quarantine)
             return
         child.phase = ChildPhase.BACKOFF

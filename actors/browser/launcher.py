@@ -89,7 +89,7 @@ class ChromiumDriver:
             process, read_fd, write_fd = processes.start(
                 loop,
                 argv,
-                environment(os.environ, paths.tmp),
+                environment(os.environ, lock.scratch(paths.tmp)),
                 # The loop calls these two after this function has made `browser`.
                 exited=lambda: browser.process_ended(),  # noqa: PLW0108
             )

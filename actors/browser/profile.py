@@ -16,6 +16,7 @@ import structlog
 
 from actors.browser import procfs
 from actors.browser.driver import LaunchFailed, ProfileInUse
+from actors.browser.scratch import Scratch, sweep_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,6 +41,12 @@ class ProfileLock:
 
     def __init__(self, fd: int) -> None:
         self._fd: int | None = fd
+        self._scratch: Scratch | None = None
+
+    def scratch(self, tmp: Path) -> Path:
+        """Return what to call `tmp` as TMPDIR, until released. Raises OSError."""
+        self._scratch = Scratch(tmp)
+        return self._scratch.path
 
     @classmethod
     def acquire(cls, session_dir: Path) -> ProfileLock:
@@ -61,6 +68,8 @@ class ProfileLock:
 
     def release(self) -> None:
         """Let the next owner in. Idempotent."""
+        if self._scratch is not None:
+            self._scratch.close()
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
@@ -103,6 +112,7 @@ def sweep_orphans(root: Path) -> list[int]:
     killed = _kill_sessions(p for p in _mine() if inside in _browser_command(p.pid))
     if killed:
         log.warning("orphan_browsers_killed", pids=killed)
+    sweep_links(root)
     return killed
 
 

@@ -15,6 +15,7 @@ import pytest
 from actors.browser.driver import LaunchFailed, ProfileInUse
 from actors.browser.launcher import ChromiumDriver
 from actors.browser.profile import ProfileLock, sweep_orphans, take
+from actors.browser.scratch import sweep_links
 from tests.integration.browser_support import (
     OPTIONS,
     Facts,
@@ -26,10 +27,17 @@ from tests.integration.browser_support import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def _boot_follows(tmp_path: Path) -> Iterator[None]:
+    """Do what the next start does for the browsers whose supervisor a test has killed."""
+    yield
+    sweep_links(tmp_path)
 
 
 def lock_as(paths_profile: Path, host: str, pid: int) -> None:
