@@ -21,6 +21,7 @@ REASONS: Final[dict[str, str]] = {
     "supervisor_stopped": "wafleet was stopped; the session comes back when wafleet runs.",
     "supervisor_died": "wafleet ended without stopping its sessions; the session is brought back.",
     "browser_exited": "Its browser ended by itself; it is started again.",
+    "unreachable": "WhatsApp Web can't be reached from here (see detail); it is tried again.",
     "page_crashed": "Its page crashed; the browser is started again.",
     "page_unresponsive": "Its page did not answer in time; the browser is started again.",
     "open_timeout": "WhatsApp Web did not load in time; the browser is started again.",
@@ -58,6 +59,9 @@ LASTING: Final[frozenset[str]] = frozenset(
 
 TRANSIENT: Final = frozenset(REASONS) - LASTING
 """Reasons that die with the life of wafleet that wrote them: at the next boot nothing runs."""
+
+OUTSIDE: Final = frozenset({"unreachable"})
+"""Reasons that no restart brings about and no restart mends: tried again, never a crash loop."""
 
 PERMANENT: Final[frozenset[str]] = frozenset(
     {

@@ -22,6 +22,7 @@ from actors.browser.driver import (
     DriverError,
     MessageReceived,
     PageGone,
+    PageUnreachable,
     SocketChanged,
     StopReport,
 )
@@ -303,6 +304,8 @@ class SessionActor(ChildActor):
         match outcome.error:
             case None:
                 return
+            case PageUnreachable() as error:
+                self.page_is_sick("unreachable", str(error))
             case PageGone() as error:
                 self.page_is_sick("page_crashed", error.code)
             case ConnectionLost() as error:

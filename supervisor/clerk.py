@@ -11,7 +11,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from actors.messages import StopKind
+from actors.messages import Refused, StopKind
 from actors.state import STOP_REASONS
 from storage.store import SessionNotFound, SessionStatus, StatusChange
 
@@ -103,3 +103,12 @@ def remove_tree(directory: Path) -> None:
         shutil.rmtree(directory)
     except FileNotFoundError:
         return
+
+
+def not_cleaned(error: Exception) -> Refused:
+    """Answer for a close() that failed: the session is stopped, but its directory is still there."""
+    code = getattr(error, "code", "profile_not_removed")
+    return Refused(
+        code=code,
+        message="Its browser is stopped, but its directory could not be removed; see the log.",
+    )

@@ -34,10 +34,12 @@ from actors.messages import (
     StopSession,
     TimerFired,
 )
+from actors.reasons import OUTSIDE
 from actors.state import STOP_REASONS
 from storage.store import SessionNotFound, SessionStatus
 from supervisor.admission import LaunchSlots
 from supervisor.child import Child, ChildPhase, ChildSpec, RestartType, restarts, stronger
+from supervisor.clerk import not_cleaned
 from supervisor.restarts import (
     backoff,
     fuse_closes_in,
@@ -258,7 +260,7 @@ class FleetSupervisor(BaseActor):
     def _cleaned(self, child: Child, kind: StopKind, outcome: Outcome) -> None:
         if outcome.error is not None:
             log.error("session_not_cleaned", session_id=child.spec.id, kind=kind.value)
-            self._finish(child, _refused(outcome.error))
+            self._finish(child, not_cleaned(outcome.error))
         elif child.stop is not None and stronger(child.stop, kind) is not kind:
             self._clean(child, spoke=True)  # asked meanwhile: a logout or a delete on top of a stop
         else:
@@ -287,12 +289,13 @@ class FleetSupervisor(BaseActor):
         if is_stable(child.connected_since, now, deps.restart):
             child.crashes.clear()
         child.connected_since = None
-        if fuse_opens(self._crashes, now, deps.fuse):
+        outside = cause in OUTSIDE
+        if not outside and fuse_opens(self._crashes, now, deps.fuse):
             log.error("fleet_fuse_open", crashes=len(self._crashes))
         if self._shutdown is not None:
             self._forget(child)
             return
-        if note_crash(child.crashes, now, deps.restart):
+        if note_crash(child.crashes, now, deps.restart) and not outside:
             child.phase = ChildPhase.QUARANTINED
             log.error("session_quarantined", session_id=child.spec.id, cause=cause)
             self._write(child, SessionStatus.FAILED, "crash_loop", f"last: {detail or cause}")
@@ -390,11 +393,3 @@ class FleetSupervisor(BaseActor):
 def _answer(reply: Any, answer: Answer) -> None:
     if reply is not None:
         reply.put(answer)
-
-
-def _refused(error: Exception) -> Refused:
-    code = getattr(error, "code", "profile_not_removed")
-    return Refused(
-        code=code,
-        message="Its browser is stopped, but its directory could not be removed; see the log.",
-    )

@@ -9,6 +9,7 @@ Pure: records, Protocols and errors only. All calls run on the browser loop, thr
     │   └── ProfileInUse         another live process owns the profile directory
     ├── CallTimedOut             no answer within the call's deadline; the page is presumed sick
     ├── PageGone                 the page crashed, navigated away under the call, or did not load
+    │   └── PageUnreachable      the network did not give the page
     ├── ConnectionLost           the pipe to the browser closed
     └── PageRefused              the page answered with an error: `code` is the adapter's code
 """
@@ -51,6 +52,12 @@ class CallTimedOut(DriverError):  # noqa: N818
 
 class PageGone(DriverError):  # noqa: N818
     code = "page_gone"
+
+
+class PageUnreachable(PageGone):
+    """The network did not give the page; the text ends with Chromium's own code for it."""
+
+    code = "unreachable"
 
 
 class ConnectionLost(DriverError):  # noqa: N818

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from actors.browser.cdp_errors import TargetLost, to_driver_error
-from actors.browser.driver import CallTimedOut, PageGone
+from actors.browser.driver import CallTimedOut, PageGone, PageUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ class PageSession:
         self._loaded.clear()
         answer = await self.call("Page.navigate", {"url": url}, deadline)
         if answer.get("errorText"):
-            raise PageGone(f"the page could not be loaded: {answer['errorText']}")
+            raise PageUnreachable(f"the page could not be loaded: {answer['errorText']}")
         self.crashed_now = False
         # A redirect in the page makes one more loader: any but the old document's will do.
         while not any(

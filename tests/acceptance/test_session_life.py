@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from supervisor.demo_parts import Api
+    from supervisor.processes import SimulatorPlace
 
 pytestmark = pytest.mark.acceptance
 
@@ -155,6 +156,23 @@ async def test_a_lost_socket_is_shown_and_the_session_comes_back(node: Node) -> 
         await api.simulator_delete("/faults")
         await api.session_becomes("one", "connected", "ready")
         assert [p.pid for p in node.browsers()] == before
+
+
+async def test_a_network_that_is_down_is_named_and_survived(
+    make_node: Callable[..., Node], place: SimulatorPlace
+) -> None:
+    """Unreachable, with Chromium's own code; tried again by itself."""
+    node = make_node(place, WAFLEET_HOST_RESOLVER_RULES="MAP * ~NOTFOUND")
+    node.start()
+    async with node.api() as api:
+        await api.post("/v1/sessions", {"name": "one", "start": True})
+        await api.session_becomes("one", "disconnected", "unreachable")
+        assert "net::ERR_" in (await api.get("/v1/sessions/one"))["detail"]
+
+        async def again() -> bool:
+            return 'result="ok"} 3.0' in await api.text("/metrics")
+
+        await eventually_async(again)
 
 
 async def test_an_update_of_the_page_restarts_the_browser_without_a_code(node: Node) -> None:

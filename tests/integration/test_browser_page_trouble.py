@@ -14,8 +14,8 @@ from actors.browser.driver import (
     CallTimedOut,
     MessageReceived,
     PageCrashed,
-    PageGone,
     PageLoaded,
+    PageUnreachable,
     QrIssued,
     SocketChanged,
 )
@@ -107,7 +107,7 @@ async def test_a_host_that_is_not_there_and_a_wrong_certificate(tmp_path: Path) 
             replace(options, trusted_spki=None),
         ):
             async with browsing(tmp_path, wrong, facts=Facts()) as browser:
-                with pytest.raises(PageGone, match="net::ERR_"):
+                with pytest.raises(PageUnreachable, match="net::ERR_"):
                     await browser.open()
 
 

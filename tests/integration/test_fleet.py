@@ -79,6 +79,17 @@ async def test_a_crash_loop_is_quarantined_and_a_person_can_end_that(tmp_path: P
         await fleet.child(one, 5)
 
 
+async def test_a_network_that_is_down_is_no_crash_loop(tmp_path: Path) -> None:
+    """However long it lasts: tried again and again, so that all are back when it is."""
+    async with world(tmp_path, fuse=FusePolicy(intensity=1, period=60)) as fleet:
+        one = await fleet.session("one")
+        await fleet.start(one)
+        for life in range(1, 9):
+            tell(await fleet.child(one, life), Leave(ExitKind.CRASH, "unreachable"))
+        await fleet.child(one, 9)
+        assert (await fleet.store.session(one)).status is SessionStatus.DISCONNECTED
+
+
 async def test_a_quarantine_ends_by_itself(tmp_path: Path) -> None:
     """After the long pause it is tried again with a clean slate."""
     async with world(tmp_path, quarantine=0.05) as fleet:
