@@ -106,7 +106,7 @@ def remove_tree(directory: Path) -> None:
 
 
 def not_cleaned(error: Exception) -> Refused:
-    """Answer for a close() that failed: the session is stopped, but its directory is still there."""
+    """Answer for a close() that failed: the session is stopped, its directory is still there."""
     code = getattr(error, "code", "profile_not_removed")
     return Refused(
         code=code,
