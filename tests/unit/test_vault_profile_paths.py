@@ -1,0 +1,87 @@
+"""What of a profile is kept: the login always; caches, locks and traces of a running one never."""
+
+from __future__ import annotations
+
+import pytest
+
+from storage.vault.profile_paths import KEPT_AT_TOP, NEVER, is_kept
+
+pytestmark = pytest.mark.unit
+
+WHATSAPP = "https_web.whatsapp.com_0.indexeddb"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Local State",
+        "Default",
+        "Default/IndexedDB",
+        f"Default/IndexedDB/{WHATSAPP}.leveldb/000003.log",
+        f"Default/IndexedDB/{WHATSAPP}.leveldb/000005.ldb",
+        f"Default/IndexedDB/{WHATSAPP}.blob/1/00/1a",
+        "Default/Local Storage/leveldb/CURRENT",
+        "Default/Session Storage/MANIFEST-000001",
+        "Default/Cookies",
+        "Default/Cookies-journal",
+        "Default/Cookies-wal",
+        "Default/Network/Cookies",
+        "Default/Network/Cookies-journal",
+        "Default/Preferences",
+        "Default/Secure Preferences",
+        "Default/WebStorage/QuotaManager",
+        "Default/WebStorage/3/IndexedDB/indexeddb.leveldb/000003.log",
+        "Default/databases/Databases.db",
+        "Default/shared_proto_db/metadata/000003.log",
+        "Default/File System/000/t/00/00000001",
+        "Default/IndexedDB/Cache",
+        "Default/A folder of a later Chromium/login",
+    ],
+)
+def test_kept(path: str) -> None:
+    parts = path.split("/")
+    assert all(is_kept("/".join(parts[: n + 1])) for n in range(len(parts)))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Default/Cache",
+        "Default/Code Cache",
+        "Default/GPUCache",
+        "Default/DawnWebGPUCache",
+        "Default/DawnGraphiteCache",
+        "Default/ShaderCache",
+        "Default/Service Worker",
+        "Default/WebStorage/3/CacheStorage",
+        "Default/blob_storage",
+        "Default/History",
+        "Default/History-journal",
+        "Default/some/deep/half.tmp",
+        "Default/.org.chromium.Chromium.a1B2",
+        "Default/Crashpad",
+        "GrShaderCache",
+        "ShaderCache",
+        "Crashpad",
+        "BrowserMetrics",
+        "BrowserMetrics-spare.pma",
+        "SingletonLock",
+        "SingletonCookie",
+        "SingletonSocket",
+        "Default/SingletonLock",
+        "DevToolsActivePort",
+        "Safe Browsing",
+        "Profile 2",
+        "",
+    ],
+)
+def test_left_out(path: str) -> None:
+    assert not is_kept(path)
+
+
+def test_every_rule_says_why() -> None:
+    assert all({**KEPT_AT_TOP, **NEVER}.values())
+
+
+def test_a_star_stays_within_one_name() -> None:
+    assert is_kept("Default/WebStorage/3/deeper/CacheStorage")
