@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from actors.archive_plan import ArchiveTimes
     from actors.bridge import Bridge
     from actors.browser.driver import Browser, BrowserDriver, SessionPaths
     from actors.live import LiveBoard
     from actors.state import Limits
     from actors.telemetry import Telemetry
+    from storage.archives import Archives
     from storage.store import Store
 
 
@@ -35,6 +37,8 @@ class SessionDeps:
     main: Bridge
     browsers: Bridge
     store: Store
+    archives: Archives
+    archive_times: ArchiveTimes
     driver: BrowserDriver
     board: LiveBoard
     telemetry: Telemetry
@@ -42,6 +46,8 @@ class SessionDeps:
     timeouts: SessionTimeouts
     paths: Callable[[str], SessionPaths]
     now_ms: Callable[[], int]
+    monotonic: Callable[[], float]
+    uniform: Callable[[float, float], float]
 
 
 class BrowserSlot:

@@ -101,7 +101,7 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Ask the driver for a browser; answer with Launched or LaunchFailed."""
+    """Restore a lost profile, launch a browser; answer with Launched or LaunchFailed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +133,13 @@ class Deliver:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetArchives:
+    """The login has ended for good: what was kept of it must never come back."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """Write the last status and end the actor with the state's exit."""
 
 
-Effect = Launch | Open | Unlink | StopBrowser | ArmTimer | Deliver | Finish
+Effect = Launch | Open | Unlink | StopBrowser | ArmTimer | Deliver | ForgetArchives | Finish

@@ -33,6 +33,16 @@ class Refused:
     message: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archived(Done):
+    """The session was archived: which generation, its size, and the times it took in seconds."""
+
+    generation: int
+    bytes: int
+    pause_seconds: float
+    seconds: float
+
+
 Answer = Done | Refused
 
 
@@ -89,6 +99,18 @@ class OutboxChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveSession:
+    """The API, through the supervisor: archive the session now.
+
+    Answered with Archived once the archive is kept, or with Refused: not_connected,
+    session_stopping, or what failed. While an archive is under way, with how that one ends.
+    """
+
+    session_id: str
+    reply: Reply | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrowserReported:
     """The session's browser, from the browser loop; `launch` tells which launch it belongs to."""
 
@@ -96,7 +118,9 @@ class BrowserReported:
     fact: BrowserFact
 
 
-SessionMessage = Begin | Outcome | TimerFired | StopSession | OutboxChanged | BrowserReported
+SessionMessage = (
+    Begin | Outcome | TimerFired | StopSession | OutboxChanged | ArchiveSession | BrowserReported
+)
 
 
 # ---- to the FleetSupervisor ----------------------------------------------------------------------
@@ -169,6 +193,7 @@ FleetMessage = (
     | StartSession
     | EndSession
     | OutboxChanged
+    | ArchiveSession
     | ChildExited
     | ChildUp
     | ChildStable

@@ -2,7 +2,7 @@
 
 It owns one browser from launch to the proof that nothing of it is left. It has no judgement of its
 own: what a fact means is in actors.state, what is written in actors.recorder, what is sent in
-actors.courier.
+actors.courier, what is archived in actors.archivist; the browser comes from actors.launching.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import structlog
 
 from actors import events
 from actors import state as machine
-from actors.base import ChildActor, tell
+from actors.archivist import Archivist
+from actors.base import ChildActor
 from actors.browser.driver import (
     AckChanged,
     BrowserFact,
     ConnectionLost,
-    DriverError,
     MessageReceived,
     PageGone,
     PageUnreachable,
@@ -30,8 +30,10 @@ from actors.calls import Calls
 from actors.courier import Courier
 from actors.deps import BrowserSlot, SessionDeps
 from actors.events import Phase
+from actors.launching import Launching
 from actors.live import LiveSession, QrCode
 from actors.messages import (
+    ArchiveSession,
     Begin,
     BrowserReported,
     ChildStable,
@@ -87,6 +89,10 @@ class SessionActor(ChildActor):
             now_ms=deps.now_ms,
             send_deadline=deps.timeouts.send + STOP_SLACK,
         )
+        self._archivist = Archivist(owner=self, session_id=child_id, calls=self._calls, deps=deps)
+        self._launching = Launching(
+            owner=self, calls=self._calls, deps=deps, slot=self._slot, archivist=self._archivist
+        )
         self._timer: Timer | None = None
         self._timer_number = 0
         self._sequence = 0
@@ -95,7 +101,6 @@ class SessionActor(ChildActor):
         self._evidence_ms: int | None = None
         self._qr_shown_ms = 0
         self._up_told = False
-        self._launch_began_ms = 0
 
     # ---- messages in -----------------------------------------------------------------------------
 
@@ -114,6 +119,8 @@ class SessionActor(ChildActor):
                 self._step(events.StopRequested(kind=kind))
             case OutboxChanged():
                 self._courier.wake()
+            case ArchiveSession(reply=reply):
+                self._archivist.asked(reply)
             case TimerFired():
                 self._timer_fired(message)
             case _:
@@ -127,6 +134,8 @@ class SessionActor(ChildActor):
                 self._recorder.retry()
             case "courier":
                 self._courier.wake()
+            case "archive":
+                self._archivist.timer_fired(timer.number)
             case "final":
                 log.error("final_status_not_written")
                 self._leave()
@@ -189,7 +198,11 @@ class SessionActor(ChildActor):
         self._put_on_board()
         if before.phase is Phase.CONNECTED and state.phase is not Phase.CONNECTED:
             self._courier.halt()
+            self._archivist.disconnected()
+        if state.phase in {Phase.STOPPING, Phase.ENDED}:
+            self._archivist.leaving()
         if state.phase is Phase.CONNECTED and before.phase is not Phase.CONNECTED:
+            self._archivist.connected(self._browser())
             self.tell_parent(ChildStable(child_id=self.child_id, incarnation=self.incarnation))
         if state.phase not in {Phase.NEW, Phase.LAUNCHING, Phase.OPENING} and not self._up_told:
             self._up_told = True
@@ -243,7 +256,7 @@ class SessionActor(ChildActor):
     def _perform(self, effect: events.Effect) -> None:
         match effect:
             case events.Launch():
-                self._launch()
+                self._launching.begin()
             case events.Open():
                 self._page_call(self._browser().open, self._opened, self._deps.timeouts.open)
             case events.Unlink():
@@ -254,6 +267,9 @@ class SessionActor(ChildActor):
                 self._arm_phase_timer(seconds)
             case events.Deliver():
                 self._courier.start(self._browser())
+            case events.ForgetArchives():
+                forget = partial(self._deps.archives.forget, self.child_id)
+                self._recorder.put("archives_forgotten", forget)
             case events.Finish():
                 self._finish()
             case _:
@@ -269,36 +285,6 @@ class SessionActor(ChildActor):
         self, work: Callable[[], Any], then: Callable[[Outcome], None], timeout: float
     ) -> None:
         self._calls.place(self._deps.browsers, work, then, deadline=timeout + STOP_SLACK)
-
-    def _launch(self) -> None:
-        deps, ref, incarnation = self._deps, self.actor_ref, self.incarnation
-        self._launch_began_ms = deps.now_ms()
-
-        def sink(fact: BrowserFact) -> None:
-            tell(ref, BrowserReported(launch=incarnation, fact=fact))
-
-        async def launch() -> Browser:
-            browser = await deps.driver.launch(self.child_id, deps.paths(self.child_id), sink)
-            if not self._slot.offer(browser):
-                await browser.stop(0.0)
-                raise ConnectionLost("The session ended while its browser was being launched.")
-            return browser
-
-        self._page_call(launch, self._launched, deps.timeouts.launch)
-
-    def _launched(self, outcome: Outcome) -> None:
-        telemetry, error = self._deps.telemetry, outcome.error
-        if error is None:
-            seconds = (self._deps.now_ms() - self._launch_began_ms) / 1000
-            telemetry.launches.labels(result="ok").inc()
-            telemetry.launch_seconds.observe(seconds)
-            log.info("browser_launched", pid=self._browser().pid, seconds=seconds)
-            self._step(events.Launched())
-            return
-        code = error.code if isinstance(error, DriverError) else "launch_failed"
-        telemetry.launches.labels(result=code).inc()
-        log.warning("browser_launch_failed", code=code, error=type(error).__name__)
-        self._step(events.LaunchFailed(code=code, detail=str(error)))
 
     def _opened(self, outcome: Outcome) -> None:
         match outcome.error:
@@ -348,7 +334,20 @@ class SessionActor(ChildActor):
         exit_ = self._state.exit or machine.Exit(kind=ExitKind.CRASH, cause="actor_crashed")
         self.exit(exit_.kind, exit_.cause, exit_.detail)
 
-    # ---- what the courier asks, and timers -------------------------------------------------------
+    def dropped(self, message: SessionMessage) -> None:
+        """Answer who asks too late for an archive."""
+        if isinstance(message, ArchiveSession):
+            self._archivist.asked(message.reply)
+
+    # ---- what its parts ask, and timers ----------------------------------------------------------
+
+    def is_leaving(self) -> bool:
+        """The launch: whether a browser would only be stopped again."""
+        return self._state.stop is not None
+
+    def launch_ended(self, event: events.Launched | events.LaunchFailed) -> None:
+        """The launch: there is a browser now, or why there is none."""
+        self._step(event)
 
     def page_is_sick(self, cause: str, detail: str) -> None:
         """The courier, or a call of ours: the page or its browser can't be trusted any more."""
@@ -357,6 +356,11 @@ class SessionActor(ChildActor):
     def arm_courier_retry(self) -> None:
         """The courier: wake me in a second."""
         self._arm_once("courier", 1.0)
+
+    def arm_archive_timer(self, seconds: float, number: int) -> Timer:
+        """The archivist: wake me then, and tell me the number."""
+        fired = TimerFired(name="archive", number=number)
+        return self._deps.main.after(seconds, self.actor_ref, fired)
 
     def _arm_once(self, name: str, seconds: float) -> None:
         self._deps.main.after(seconds, self.actor_ref, TimerFired(name=name, number=0))
@@ -375,6 +379,7 @@ class SessionActor(ChildActor):
     def release(self) -> None:
         """Runs once the actor is over, in its own thread: blocking is bounded and harms nobody."""
         self._arm_phase_timer(None)
+        self._archivist.abandon()
         browser = self._slot.close()
         if browser is not None and self._state.phase is not Phase.ENDED:
             try:

@@ -37,6 +37,7 @@ from actors.events import (
     Effect,
     Event,
     Finish,
+    ForgetArchives,
     Launch,
     Launched,
     LaunchFailed,
@@ -177,6 +178,8 @@ def _while_stopping(state: State, event: Event) -> Step:
         case LogoutDone(confirmed=confirmed):
             exit_ = state.exit if confirmed or state.exit is None else _unconfirmed(state.exit)
             return replace(state, exit=exit_), (StopBrowser(),)
+        case LoggedOut():  # of our own making, or the phone was faster than the stop
+            return state, (ForgetArchives(),)
         case StopRequested(kind=kind) if state.stop is None:
             # already leaving for another cause: what the operator wants has the last word
             return replace(state, stop=kind, exit=_logged_out_or(kind, state.me)), ()
@@ -195,7 +198,8 @@ def _while_live(state: State, event: Event, limits: Limits) -> Step:
         case CallFailed(cause=cause, detail=detail):
             return _leave(state, _exit(cause, detail))
         case LoggedOut(reason=reason):
-            return _leave(state, _exit("logged_out", reason))
+            left, effects = _leave(state, _exit("logged_out", reason))
+            return left, (*effects, ForgetArchives())
         case UpdateRequired():
             return _leave(state, _exit("update_required"))  # a new page is a new version
         case PhaseTimedOut(phase=phase) if phase is state.phase:

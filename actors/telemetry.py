@@ -44,6 +44,31 @@ class Telemetry:
             "QR codes shown; raised by a session actor.",
             registry=self.registry,
         )
+        self.archives = Counter(
+            "wafleet_archives",
+            "Session archives by result (saved, failed, abandoned, restored, refused); raised by a"
+            " session actor when one was saved or could not be, and before a launch.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.archive_pause_seconds = Histogram(
+            "wafleet_archive_pause_seconds",
+            "Seconds that a browser stood still for a copy; observed by a session actor.",
+            buckets=(0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10),
+            registry=self.registry,
+        )
+        self.archive_seconds = Histogram(
+            "wafleet_archive_seconds",
+            "Seconds from freezing a browser to a kept archive; observed by a session actor.",
+            buckets=(0.25, 0.5, 1, 2, 5, 10, 30, 60, 300),
+            registry=self.registry,
+        )
+        self.archive_bytes = Histogram(
+            "wafleet_archive_bytes",
+            "Bytes of a kept archive; observed by a session actor.",
+            buckets=tuple(2**n for n in range(16, 31, 2)),
+            registry=self.registry,
+        )
         self.accept_to_page_seconds = Histogram(
             "wafleet_accept_to_page_seconds",
             "Seconds from accepting a message to its page call; observed by a session actor.",

@@ -5,17 +5,28 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
 
     400  body_invalid          not UTF-8, broken JSON, a key twice, or not an object
     401  unauthorized          no key, or the wrong one
+    401  key_expired           the right key, too late; make a new one
+    401  key_revoked           the right key, taken back; make a new one
+    403  scope_missing         the key may not do this; `scope` names what it lacks
+    403  key_limited           the key is for certain sessions only, this is about more
+    403  operator_only         the key belongs to a tenant, this is about the whole node
+    403  scope_not_own         a key can give a new one only what it may do itself
     404  route_not_found       no such path
     404  session_not_found     no such session, or it was deleted
     404  message_not_found     no such message in that session
+    404  key_not_found         no such API key
     405  method_not_allowed    the path exists; the Allow header lists its methods
     408  body_timeout          the body did not arrive in time
     409  qr_not_available      no QR code is on show; session_status and session_reason say why
     409  session_stopped       a message for a session that is not meant to run; start it first
+    409  session_inactive      the number is deactivated; activate it first
+    409  provider_unsupported  a number of the Cloud API: nothing that needs a browser works on it
+    409  plan_limit_reached    no more sessions; limit_name, limit, used and plan say why
     409  <the fleet's code>    the fleet refused the command; its sentence is the detail
     413  body_too_large        more bytes than the limit
     415  media_type_invalid    the body is not declared as application/json in UTF-8, or compressed
     422  fields_invalid        a field or a query parameter is missing, unknown or wrong; see errors
+    429  plan_limit_reached    no more messages today (UTC); Retry-After, members as above
     500  internal_error        a fault of wafleet; the log has it under the request id
     503  storage_busy          the database is held by another program; Retry-After
     503  storage_unusable      the database can't be used; the log says why
@@ -37,8 +48,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from storage.keys import KeyNotFound
 from storage.store import (
     MessageNotFound,
+    SessionInactive,
     SessionNotFound,
     StoreBusy,
     StoreError,
@@ -50,9 +63,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from actors.messages import Refused
+    from storage.tenants import PlanLimitReached
 
 PROBLEM_TYPE: Final = "application/problem+json"
 _FLEET_GONE: Final = frozenset({"fleet_down", "shutting_down"})
+_DAY_SECONDS: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +163,34 @@ def fields_invalid(errors: tuple[FieldError, ...]) -> ApiError:
     )
 
 
-def unauthorized() -> ApiError:
+def provider_unsupported() -> ApiError:
     return ApiError(
         Problem(
-            status=401,
-            code="unauthorized",
-            title="The API key is missing or wrong",
-            detail="Send the API key in the header Authorization: Bearer KEY.",
-            headers={"WWW-Authenticate": 'Bearer realm="wafleet"'},
+            status=409,
+            code="provider_unsupported",
+            title="The number is not on WhatsApp Web",
+            detail="It is a number of the official Cloud API, which wafleet does not drive yet.",
+        )
+    )
+
+
+def plan_limit_reached(error: PlanLimitReached, now_ms: int) -> ApiError:
+    """Return the error for a plan's limit; that of a day tells how long the day still is."""
+    daily = error.limit_name == "messages"
+    left = _DAY_SECONDS - now_ms // 1000 % _DAY_SECONDS
+    return ApiError(
+        Problem(
+            status=429 if daily else 409,
+            code=error.code,
+            title="The plan's limit is reached",
+            detail=str(error),
+            members={
+                "limit_name": error.limit_name,
+                "limit": error.limit,
+                "used": error.used,
+                "plan": error.plan,
+            },
+            headers={"Retry-After": str(left)} if daily else {},
         )
     )
 
@@ -254,6 +289,12 @@ def from_store(error: StoreError) -> Problem:
         case MessageNotFound():
             status, title = 404, "There is no such message"
             detail = "Use an id from GET /v1/sessions/{id}/messages."
+        case KeyNotFound():
+            status, title = 404, "There is no such API key"
+            detail = "Use an id from GET /v1/keys."
+        case SessionInactive():
+            status, title = 409, "The number is deactivated"
+            detail = "Activate it first."
         case StoreBusy():
             status, title = 503, "The database is busy"
             detail = "Another program holds the database; try again in a moment."

@@ -1,4 +1,4 @@
-"""Find sessions by what a path says: an id or a name.
+"""Find sessions by what a path says: an id or a name, among those that the caller's key is for.
 
 Names are lower case and ids are upper case, so that no text is both.
 """
@@ -8,11 +8,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from api.caller import CALLER, TRAIL
 from api.schemas import NAME_PATTERN, ULID_PATTERN
 from storage.store import SessionNotFound
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from aiohttp import web
 
     from storage.store import SessionRow, Store
 
@@ -27,10 +30,10 @@ def is_ulid(text: str) -> bool:
 
 
 async def every_session(store: Store) -> AsyncIterator[SessionRow]:
-    """Yield all sessions in order of id, page by page."""
+    """Yield the sessions of all workspaces in order of id, page by page."""
     after: str | None = None
     while True:
-        page = await store.sessions(after=after, limit=_PAGE)
+        page = await store.all_sessions(after=after, limit=_PAGE)
         for row in page:
             yield row
         if len(page) < _PAGE:
@@ -38,10 +41,19 @@ async def every_session(store: Store) -> AsyncIterator[SessionRow]:
         after = page[-1].id
 
 
-async def find_session(store: Store, ref: str) -> SessionRow:
-    """Return the session with this id or name. Raises SessionNotFound."""
+async def find_session(store: Store, request: web.Request) -> SessionRow:
+    """Return the session that the path names, and note it in the request's trail.
+
+    Raises SessionNotFound, also for sessions of other workspaces and those that the key is not for.
+    """
+    caller, ref = request[CALLER], request.match_info["session"]
     if is_ulid(ref):
-        return await store.session(ref)
-    if _NAME.fullmatch(ref) is not None:
-        return await store.session_named(ref)
-    raise SessionNotFound("No session has this id or name.")
+        row = await store.session(caller.workspace_id, ref)
+    elif _NAME.fullmatch(ref) is not None:
+        row = await store.session_named(caller.workspace_id, ref)
+    else:
+        raise SessionNotFound("No session has this id or name.")
+    if not caller.may_see(row.id):
+        raise SessionNotFound("The key is not for this session.")
+    request[TRAIL].session_id = row.id
+    return row

@@ -8,7 +8,8 @@ import structlog
 from aiohttp import web
 
 from actors.messages import OutboxChanged
-from api.errors import session_stopped
+from api.caller import TRAIL
+from api.errors import plan_limit_reached, provider_unsupported, session_stopped
 from api.lookup import find_session, is_ulid
 from api.parsing import json_response, read_body, read_query
 from api.schemas import (
@@ -19,7 +20,8 @@ from api.schemas import (
     NoQuery,
 )
 from api.views import as_of_now, message_fields, message_out
-from storage.store import Desired, MessageNotFound, NewOutbound, SessionStatus
+from storage.store import Desired, MessageNotFound, NewOutbound, Provider, SessionStatus
+from storage.tenants import PlanLimitReached
 
 if TYPE_CHECKING:
     from api.ports import ApiDeps
@@ -51,21 +53,26 @@ class MessageRoutes:
         read_query(request, NoQuery)
         body = await read_body(request, NewMessage, self._deps.body_deadline)
         session = self._as_of_now(await self._find(request))
-        if not _takes_messages(session):
+        if session.provider is not Provider.WEBJS:
+            raise provider_unsupported()
+        if session.is_active and not _takes_messages(session):
             raise session_stopped(session.status, session.reason)
-        row = await self._store.accept_message(
-            NewOutbound(
-                session_id=session.id,
-                chat=body.to,
-                wa_id=self._deps.new_wa_id(),
-                body=body.text,
-                now_ms=self._deps.now_ms(),
-            )
+        new = NewOutbound(
+            session_id=session.id,
+            chat=body.to,
+            wa_id=self._deps.new_wa_id(),
+            body=body.text,
+            now_ms=self._deps.now_ms(),
         )
+        try:
+            row = await self._store.accept_message(session.workspace_id, new)
+        except PlanLimitReached as error:
+            raise plan_limit_reached(error, new.now_ms) from None
+        request[TRAIL].detail["message_id"] = row.id
         if not self._deps.fleet.tell(OutboxChanged(session_id=session.id)):
             # It is stored all the same; the session finds it when it connects the next time.
             log.warning("outbox_notice_failed", session_id=session.id)
-        session = self._as_of_now(await self._store.session(session.id))
+        session = self._as_of_now(await self._store.session(session.workspace_id, session.id))
         answer = AcceptedOut.model_validate(
             {**message_fields(row), "session_status": session.status}
         )
@@ -76,6 +83,7 @@ class MessageRoutes:
         query = read_query(request, MessagesQuery)
         session = await self._find(request)
         rows = await self._store.messages(
+            session.workspace_id,
             session.id,
             before=query.before,
             direction=query.direction,
@@ -97,13 +105,15 @@ class MessageRoutes:
         message_id = request.match_info["message"]
         if not is_ulid(message_id):
             raise MessageNotFound("No message has this id.")
-        return json_response(message_out(await self._store.message(session.id, message_id)))
+        return json_response(
+            message_out(await self._store.message(session.workspace_id, session.id, message_id))
+        )
 
     def _as_of_now(self, row: SessionRow) -> SessionRow:
         return as_of_now(row, self._deps.live.get(row.id))
 
     async def _find(self, request: web.Request) -> SessionRow:
-        return await find_session(self._store, request.match_info["session"])
+        return await find_session(self._store, request)
 
 
 def _takes_messages(session: SessionRow) -> bool:

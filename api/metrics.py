@@ -74,13 +74,14 @@ class HttpMetrics:
 class Snapshot:
     """What a scrape shows of sessions and messages; `store_up` False leaves the rest empty.
 
-    `evidence_ages` is in seconds, by session name, for sessions that run and were proven.
+    `evidence_ages` is in seconds, by (workspace, session name), for sessions that run and were
+    proven: two workspaces may both have a `sales`.
     """
 
     store_up: bool
     sessions: Mapping[tuple[str, str], int]
     messages: Mapping[tuple[Direction, MessageState], int]
-    evidence_ages: Mapping[str, float]
+    evidence_ages: Mapping[tuple[str, str], float]
 
 
 class SnapshotCollector(Collector):
@@ -100,10 +101,10 @@ class SnapshotCollector(Collector):
         ages = GaugeMetricFamily(
             "wafleet_session_evidence_age_seconds",
             "Time since something last proved the session's state.",
-            labels=["session"],
+            labels=["workspace", "session"],
         )
-        for name, seconds in sorted(self._snapshot.evidence_ages.items()):
-            ages.add_metric([name], seconds)
+        for (workspace, name), seconds in sorted(self._snapshot.evidence_ages.items()):
+            ages.add_metric([workspace, name], seconds)
         yield ages
 
     def _sessions(self) -> Metric:
@@ -142,13 +143,13 @@ async def take_snapshot(deps: ApiDeps) -> Snapshot:
         return Snapshot(store_up=False, sessions={}, messages={}, evidence_ages={})
     now = deps.now_ms()
     states: Tally[tuple[str, str]] = Tally()
-    ages: dict[str, float] = {}
+    ages: dict[tuple[str, str], float] = {}
     for row in rows:
         live = deps.live.get(row.id)
         session = as_of_now(row, live)
         states[session.status.value, session.reason] += 1
         if live is not None and live.evidence_ms is not None:
-            ages[row.name] = max(0, now - live.evidence_ms) / 1000
+            ages[row.workspace_id, row.name] = max(0, now - live.evidence_ms) / 1000
     return Snapshot(
         store_up=True,
         sessions=states,
@@ -158,7 +159,7 @@ async def take_snapshot(deps: ApiDeps) -> Snapshot:
 
 
 class MetricsRoutes:
-    """GET /metrics; needs the key, since names and counts are the operator's business."""
+    """GET /metrics, for the operator: it shows the sessions of all workspaces."""
 
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps

@@ -1,12 +1,11 @@
-"""What happens around every request: id, access log and metrics, problems, authentication.
+"""What happens around every request: id, request log and metrics, problems, safe headers.
 
-Order from the outside in: `observe`, `answer_problems`, `authenticate`, handler. Everything except
-OPEN_ROUTES needs the key, unknown paths included, so a new route is closed unless it is listed.
+Order from the outside in: `observe`, `answer_problems`, `authenticate` (api.authentication),
+`record_access` (api.recorder), handler.
 """
 
 from __future__ import annotations
 
-import hmac
 import re
 import time
 import uuid
@@ -21,29 +20,32 @@ from api.errors import (
     from_store,
     internal_error,
     problem_response,
-    unauthorized,
 )
-from storage.store import MessageNotFound, SessionNotFound, StoreBusy, StoreError
+from api.rules import CLOSED, rule_of
+from api.templates import route_template
+from storage.keys import KeyNotFound
+from storage.store import (
+    MessageNotFound,
+    SessionInactive,
+    SessionNotFound,
+    StoreBusy,
+    StoreError,
+)
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from api.metrics import HttpMetrics
 
-OPEN_ROUTES: Final = frozenset({"/healthz", "/readyz"})
-_QUIET_ROUTES: Final = OPEN_ROUTES | {"/metrics"}
-UNMATCHED: Final = "unmatched"
+_SCRAPE: Final = "/metrics"
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
+_ANSWERS: Final = (SessionNotFound, MessageNotFound, KeyNotFound, SessionInactive)
+"""What the store says no to as it should: no failure of the store."""
+
 log = structlog.get_logger(__name__)
-
-
-def route_template(request: web.Request) -> str:
-    """Return the matched route as written, like /v1/sessions/{session}, or UNMATCHED."""
-    resource = request.match_info.route.resource
-    return UNMATCHED if resource is None else resource.canonical
 
 
 def observe(metrics: HttpMetrics) -> Middleware:
@@ -61,7 +63,8 @@ def observe(metrics: HttpMetrics) -> Middleware:
             response.headers["X-Request-Id"] = request_id
             route = route_template(request)
             method = metrics.count(request.method, route, response.status, seconds)
-            quiet = route in _QUIET_ROUTES and response.status < web.HTTPBadRequest.status_code
+            probe = route == _SCRAPE or (rule_of(request.method, route) or CLOSED).open
+            quiet = probe and response.status < web.HTTPBadRequest.status_code
             (log.debug if quiet else log.info)(
                 "request_served",
                 method=method,
@@ -83,7 +86,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         problem = error.problem
     except StoreError as error:
         problem = from_store(error)
-        if not isinstance(error, SessionNotFound | MessageNotFound):
+        if not isinstance(error, _ANSWERS):
             # A busy database is an everyday event; anything else needs its whole story.
             trace = not isinstance(error, StoreBusy)
             route = route_template(request)
@@ -94,28 +97,6 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         problem = internal_error()
         log.exception("request_failed", method=request.method, route=route_template(request))
     return problem_response(problem, request[REQUEST_ID])
-
-
-def authenticate(api_key: str) -> Middleware:
-    """Let requests pass that carry `Authorization: Bearer <api_key>`, or ask for an open route."""
-    expected = api_key.encode()
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if route_template(request) not in OPEN_ROUTES and not _authorized(request, expected):
-            raise unauthorized()
-        return await handler(request)
-
-    return middleware
-
-
-def _authorized(request: web.Request, expected: bytes) -> bool:
-    values = request.headers.getall(hdrs.AUTHORIZATION, [])
-    if len(values) != 1:
-        return False
-    scheme, _, credentials = values[0].partition(" ")
-    given = credentials.strip().encode("utf-8", "surrogateescape")
-    return hmac.compare_digest(given, expected) and scheme.lower() == "bearer"
 
 
 async def set_safe_headers(_: web.Request, response: web.StreamResponse) -> None:

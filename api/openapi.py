@@ -11,15 +11,26 @@ from pydantic.json_schema import models_json_schema
 
 from api.errors import PROBLEM_TYPE
 from api.parsing import read_query
+from api.rules import CLOSED, rule_of
 from api.schemas import (
     AcceptedOut,
+    ApiKeysOut,
+    ArchiveOut,
+    AuditOut,
+    AuditQuery,
+    EventsOut,
+    EventsQuery,
+    KeysQuery,
+    MadeApiKeyOut,
     MessageOut,
     MessagesOut,
     MessagesQuery,
+    NewApiKey,
     NewMessage,
     NewSession,
     NoBody,
     NoQuery,
+    NumbersOut,
     ProblemOut,
     QrOut,
     SessionOut,
@@ -37,6 +48,7 @@ _SCHEMA_PATH: Final = "#/components/schemas/{model}"
 _PARAMETERS: Final = {
     "session": "The session's id or name.",
     "message": "The message's id.",
+    "key": "The key's id.",
 }
 
 
@@ -52,7 +64,6 @@ class Operation:
     query: type[BaseModel] = NoQuery
     answer: type[BaseModel] | None = None
     media_type: str | None = None
-    needs_key: bool = True
 
 
 _ONE: Final = "/v1/sessions/{session}"
@@ -93,6 +104,16 @@ OPERATIONS: Final = (
     _verb("stop", "Close the browser, keep the login."),
     _verb("restart", "Close the browser and let the session run again."),
     _verb("logout", "Unlink the device and close the browser."),
+    _verb("primary", "Make it the workspace's only primary number."),
+    _verb("deactivate", "Close the browser, and let it neither run nor send nor be primary."),
+    _verb("activate", "Undo deactivate; it stays stopped until it is started."),
+    Operation(
+        method="post",
+        path=f"{_ONE}/archive",
+        summary="Archive the login of a connected session now.",
+        body=NoBody,
+        answer=ArchiveOut,
+    ),
     Operation(
         method="post",
         path=_MESSAGES,
@@ -132,17 +153,58 @@ OPERATIONS: Final = (
     ),
     Operation(
         method="get",
+        path="/v1/numbers",
+        summary="The workspace's numbers with their states as they are now.",
+        query=SessionsQuery,
+        answer=NumbersOut,
+    ),
+    Operation(
+        method="get",
+        path="/v1/events",
+        summary="What happened, oldest first.",
+        query=EventsQuery,
+        answer=EventsOut,
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit",
+        summary="Who did what, newest first.",
+        query=AuditQuery,
+        answer=AuditOut,
+    ),
+    Operation(
+        method="get",
+        path="/v1/keys",
+        summary="List the workspace's API keys, revoked and expired ones too.",
+        query=KeysQuery,
+        answer=ApiKeysOut,
+    ),
+    Operation(
+        method="post",
+        path="/v1/keys",
+        summary="Make an API key; its text is shown this once.",
+        status=201,
+        body=NewApiKey,
+        answer=MadeApiKeyOut,
+    ),
+    Operation(
+        method="delete",
+        path="/v1/keys/{key}",
+        summary="Revoke an API key for ever.",
+        status=204,
+        body=NoBody,
+    ),
+    Operation(
+        method="get",
         path="/healthz",
         summary="Whether the process works; restart it if not.",
         media_type="application/json",
-        needs_key=False,
     ),
     Operation(
         method="get",
         path="/readyz",
         summary="Whether requests can be served; says nothing about WhatsApp.",
         media_type="application/json",
-        needs_key=False,
     ),
     Operation(
         method="get", path="/metrics", summary="Prometheus metrics.", media_type="text/plain"
@@ -201,8 +263,11 @@ def _operation(operation: Operation, schemas: Mapping[Any, Any]) -> dict[str, An
             "required": operation.body is not NoBody,
             "content": {"application/json": {"schema": schemas[operation.body]}},
         }
-    if not operation.needs_key:
+    rule = rule_of(operation.method.upper(), operation.path) or CLOSED
+    if rule.open:
         document["security"] = []
+    elif rule.scope is not None:
+        document["security"] = [{"key": [rule.scope.value]}]
     return document
 
 

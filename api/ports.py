@@ -10,6 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from storage.audit import AccessLog
+from storage.events import EventLog
+from storage.keys import Keys
+from storage.store import Store
+from storage.tenants import Tenants
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -17,7 +23,10 @@ if TYPE_CHECKING:
 
     from actors.live import LiveBoard
     from actors.messages import Answer, FleetMessage, Reply
-    from storage.store import Store
+
+
+class Storage(Store, Tenants, Keys, EventLog, AccessLog, Protocol):
+    """The parts of storage that the API uses."""
 
 
 class Fleet(Protocol):
@@ -46,16 +55,19 @@ class Fleet(Protocol):
 class ApiDeps:
     """Everything that `build_app` needs; the composition root fills it in.
 
-    `api_key` is the one bearer key. `now_ms` gives UTC milliseconds. `new_wa_id` gives a fresh
-    WhatsApp message id. `telemetry` gets the API's own metrics registered once, at `build_app`, and
-    is rendered by /metrics. `progress` tells whether the loops make progress. `command_deadline`
-    (seconds) bounds the wait for the fleet's answer, `body_deadline` (seconds) the reading of a
-    request's body. `max_body_bytes` has to leave room for 65,536 characters of text, escaped.
+    `api_key` is the bootstrap key: at start it is stored as the first administrator's key of
+    `workspace_id`, the operator's own workspace. `now_ms` gives UTC milliseconds. `new_wa_id` gives
+    a fresh WhatsApp message id. `telemetry` gets the API's own
+    metrics registered once, at `build_app`, and is rendered by /metrics. `progress` tells whether
+    the loops make progress. `command_deadline` (seconds) bounds the wait for the fleet's answer,
+    `body_deadline` (seconds) the reading of a request's body. `max_body_bytes` has to leave room
+    for 65,536 characters of text, escaped.
     """
 
-    store: Store
+    store: Storage
     live: LiveBoard
     fleet: Fleet
+    workspace_id: str
     api_key: str = field(repr=False)
     now_ms: Callable[[], int]
     new_wa_id: Callable[[], str]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 import segno
 from aiohttp import web
 
-from api.errors import qr_not_available
+from api.errors import provider_unsupported, qr_not_available
 from api.lookup import find_session
 from api.parsing import json_response, read_query
 from api.schemas import NoQuery, QrOut
 from api.views import as_of_now, rfc3339
-from storage.store import Desired, SessionStatus
+from storage.store import Desired, Provider, SessionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,9 @@ class QrRoutes:
 
     async def _on_show(self, request: web.Request) -> QrCode:
         read_query(request, NoQuery)
-        row = await find_session(self._store, request.match_info["session"])
+        row = await find_session(self._store, request)
+        if row.provider is not Provider.WEBJS:
+            raise provider_unsupported()
         live = self._live.get(row.id)
         if live is None or live.qr is None:
             session = as_of_now(row, live)

@@ -5,16 +5,19 @@ Requests refuse unknown fields and convert nothing; queries convert digits to nu
 """
 
 import unicodedata
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from api.keys import Scope
 from api.recipients import parse_recipient
-from storage.store import Desired, Direction, MessageState, SessionStatus
+from storage.events import EventType
+from storage.store import Desired, Direction, MessageState, Provider, SessionStatus
 
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 ULID_PATTERN: Final = r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$"
 MAX_TEXT_CHARS: Final = 65_536
+LONGEST_KEY_SECONDS: Final = 10 * 365 * 86_400
 
 
 def _sendable(text: str) -> str:
@@ -25,9 +28,24 @@ def _sendable(text: str) -> str:
     return text
 
 
+def _readable(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        raise ValueError("must be one line that is not blank")
+    return text
+
+
+def _event_types(text: str) -> str:
+    known = {kind.value for kind in EventType}
+    if not set(text.split(",")) <= known:
+        raise ValueError(f"is a comma-separated list of {', '.join(sorted(known))}")
+    return text
+
+
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Ulid = Annotated[str, Field(pattern=ULID_PATTERN)]
 Recipient = Annotated[str, Field(max_length=64), AfterValidator(parse_recipient)]
+Reference = Annotated[str, Field(pattern=f"{ULID_PATTERN}|{NAME_PATTERN}")]
+Title = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_readable)]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS), AfterValidator(_sendable)]
 
 
@@ -61,6 +79,19 @@ class NewMessage(_Request):
     text: Text
 
 
+class NewApiKey(_Request):
+    """POST /v1/keys: a key for the caller's workspace, allowed no more than the caller's own.
+
+    `sessions` are ids; without them it is for all sessions. `expires_in` is in seconds; without it
+    the key lasts until it is revoked.
+    """
+
+    name: Title
+    scopes: list[Annotated[Scope, Field(strict=False)]] = Field(min_length=1, max_length=32)
+    sessions: list[Ulid] | None = Field(default=None, min_length=1, max_length=100)
+    expires_in: int | None = Field(default=None, ge=60, le=LONGEST_KEY_SECONDS)
+
+
 class NoQuery(_Query):
     """For routes without query parameters."""
 
@@ -81,11 +112,38 @@ class MessagesQuery(_Query):
     chat: Recipient | None = None
 
 
+class EventsQuery(_Query):
+    """GET /v1/events: oldest first, those after this id, of these types and this session."""
+
+    after: Ulid | None = None
+    limit: int = Field(default=100, ge=1, le=500)
+    types: Annotated[str, Field(max_length=1000), AfterValidator(_event_types)] | None = None
+    session: Reference | None = None
+
+
+class AuditQuery(_Query):
+    """GET /v1/audit: newest first, those with a number below `before`, of this session."""
+
+    before: int | None = Field(default=None, ge=1, le=2**53)
+    limit: int = Field(default=100, ge=1, le=500)
+    session: Reference | None = None
+
+
+class KeysQuery(_Query):
+    """GET /v1/keys: keys in order of id, those after this id."""
+
+    after: Ulid | None = None
+    limit: int = Field(default=100, ge=1, le=500)
+
+
 class SessionOut(_Answer):
     """A session as it is now: what is stored, and what its actor and browser tell."""
 
     id: str
     name: str
+    provider_type: Provider
+    is_primary: bool
+    is_active: bool
     phone_number: str | None
     status: SessionStatus
     reason: str
@@ -104,6 +162,110 @@ class SessionsOut(_Answer):
     """A page of sessions; `next_after` is the next page's `after`, null on the last page."""
 
     sessions: list[SessionOut]
+    next_after: str | None
+
+
+class ArchiveOut(_Answer):
+    """A login just archived; its browser stood still for `pause_seconds` of `seconds`."""
+
+    generation: int
+    bytes: int
+    pause_seconds: float
+    seconds: float
+
+
+class NumberOut(_Answer):
+    """A session seen as a number of the workspace, with its state as it is now."""
+
+    session_id: str
+    name: str
+    phone_number: str | None
+    provider_type: Provider
+    is_primary: bool
+    is_active: bool
+    status: SessionStatus
+    reason: str
+    reason_text: str
+    since: str
+    evidence_at: str | None
+    last_activity_at: str | None
+    last_connected_at: str | None
+
+
+class NumbersOut(_Answer):
+    """A page of numbers; `next_after` is the next page's `after`, null on the last page."""
+
+    numbers: list[NumberOut]
+    next_after: str | None
+
+
+class EventOut(_Answer):
+    """One event; its payload names things by id and depends on type and version."""
+
+    id: str
+    type: str
+    version: int
+    session_id: str | None
+    payload: dict[str, Any]
+    created_at: str
+
+
+class EventsOut(_Answer):
+    """A page of events. Ask again with `next_after`, at once if there is `more`, else later."""
+
+    events: list[EventOut]
+    next_after: str | None
+    more: bool
+
+
+class AccessOut(_Answer):
+    """An entry of the access log; `key` is null for what acted without one, which `who` names."""
+
+    id: str
+    number: int
+    who: str
+    key: str | None
+    action: str
+    result: str
+    session_id: str | None
+    ip_address: str | None
+    detail: dict[str, Any]
+    created_at: str
+    previous_hash: str
+    hash: str
+
+
+class AuditOut(_Answer):
+    """A page of the access log; `next_before` is the next page's, null on the last page."""
+
+    entries: list[AccessOut]
+    next_before: int | None
+
+
+class ApiKeyOut(_Answer):
+    """A key without its secret; `sessions` null is for all sessions of the workspace."""
+
+    id: str
+    key_id: str
+    name: str
+    scopes: list[Scope]
+    sessions: list[str] | None
+    expires_at: str | None
+    last_used_at: str | None
+    revoked_at: str | None
+    created_at: str
+
+
+class MadeApiKeyOut(ApiKeyOut):
+    """A key just made. `key` is its text, which is never shown again."""
+
+    key: str
+
+
+class ApiKeysOut(_Answer):
+    """A page of keys; `next_after` is the next page's `after`, null on the last page."""
+
+    keys: list[ApiKeyOut]
     next_after: str | None
 
 

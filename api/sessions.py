@@ -1,4 +1,4 @@
-"""Routes of sessions: make, list, read, and the verbs start, stop, restart, logout, delete."""
+"""Routes of sessions: make, list, read, and the verbs on them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from api.caller import CALLER, TRAIL
 from api.commands import SessionCommands
+from api.errors import plan_limit_reached, provider_unsupported
 from api.lookup import find_session
+from api.paging import visible_page
 from api.parsing import json_response, read_body, read_query
 from api.schemas import (
+    ArchiveOut,
     NewSession,
     NoBody,
     NoQuery,
@@ -18,6 +22,8 @@ from api.schemas import (
     SessionsQuery,
 )
 from api.views import session_out
+from storage.store import Provider
+from storage.tenants import PlanLimitReached
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,6 +53,10 @@ class SessionRoutes:
             web.post(f"{one}/stop", self.stop),
             web.post(f"{one}/restart", self.restart),
             web.post(f"{one}/logout", self.logout),
+            web.post(f"{one}/primary", self.primary),
+            web.post(f"{one}/activate", self.activate),
+            web.post(f"{one}/deactivate", self.deactivate),
+            web.post(f"{one}/archive", self.archive),
         ]
 
     async def create(self, request: web.Request) -> web.Response:
@@ -57,27 +67,31 @@ class SessionRoutes:
         """
         read_query(request, NoQuery)
         body = await read_body(request, NewSession, self._body_deadline)
-        row, created = await self._store.create_session(body.name, self._now_ms())
+        caller, now = request[CALLER], self._now_ms()
+        try:
+            row, created = await self._store.create_session(
+                caller.workspace_id, body.name, now, created_by=caller.key
+            )
+        except PlanLimitReached as error:
+            raise plan_limit_reached(error, now) from None
+        request[TRAIL].session_id = row.id
         if body.start:
-            row = await self._commands.start(row.id)
+            row = await self._commands.start(caller.workspace_id, row.id)
         headers = {"Location": f"/v1/sessions/{row.id}"}
         return json_response(self._out(row), status=201 if created else 200, headers=headers)
 
     async def list(self, request: web.Request) -> web.Response:
         query = read_query(request, SessionsQuery)
-        rows = await self._store.sessions(after=query.after, limit=query.limit + 1)
-        page = rows[: query.limit]
-        more = len(rows) > query.limit
+        page, next_after = await visible_page(
+            self._store, request[CALLER], after=query.after, limit=query.limit
+        )
         return json_response(
-            SessionsOut(
-                sessions=[self._out(row) for row in page],
-                next_after=page[-1].id if more else None,
-            )
+            SessionsOut(sessions=[self._out(row) for row in page], next_after=next_after)
         )
 
     async def read(self, request: web.Request) -> web.Response:
         read_query(request, NoQuery)
-        return json_response(self._out(await self._find(request)))
+        return json_response(self._out(await find_session(self._store, request)))
 
     async def start(self, request: web.Request) -> web.Response:
         return await self._command(request, self._commands.start)
@@ -95,20 +109,59 @@ class SessionRoutes:
         """204 once it is gone; 404 for an id that is not (or no longer) known."""
         read_query(request, NoQuery)
         await read_body(request, NoBody, self._body_deadline)
-        row = await self._find(request)
-        await self._commands.delete(row.id)
+        row = await find_session(self._store, request)
+        await self._commands.delete(row.workspace_id, row.id)
         return web.Response(status=204)
 
-    async def _command(
-        self, request: web.Request, command: Callable[[str], Awaitable[SessionRow]]
+    async def primary(self, request: web.Request) -> web.Response:
+        """Make it the workspace's only primary number."""
+        return await self._mark(request, self._store.set_primary)
+
+    async def activate(self, request: web.Request) -> web.Response:
+        """Undo deactivate; it stays stopped until it is started."""
+        return await self._mark(request, self._store.activate)
+
+    async def deactivate(self, request: web.Request) -> web.Response:
+        read_query(request, NoQuery)
+        await read_body(request, NoBody, self._body_deadline)
+        row = await find_session(self._store, request)
+        return json_response(self._out(await self._commands.deactivate(row.workspace_id, row.id)))
+
+    async def archive(self, request: web.Request) -> web.Response:
+        """200 once its login is archived; 409 unless it is connected."""
+        row = await self._drivable(request)
+        done = await self._commands.archive(row.id)
+        return json_response(
+            ArchiveOut(
+                generation=done.generation,
+                bytes=done.bytes,
+                pause_seconds=done.pause_seconds,
+                seconds=done.seconds,
+            )
+        )
+
+    async def _mark(
+        self, request: web.Request, mark: Callable[[str, str, int], Awaitable[SessionRow]]
     ) -> web.Response:
         read_query(request, NoQuery)
         await read_body(request, NoBody, self._body_deadline)
-        row = await self._find(request)
-        return json_response(self._out(await command(row.id)))
+        row = await find_session(self._store, request)
+        return json_response(self._out(await mark(row.workspace_id, row.id, self._now_ms())))
 
-    async def _find(self, request: web.Request) -> SessionRow:
-        return await find_session(self._store, request.match_info["session"])
+    async def _command(
+        self, request: web.Request, command: Callable[[str, str], Awaitable[SessionRow]]
+    ) -> web.Response:
+        row = await self._drivable(request)
+        return json_response(self._out(await command(row.workspace_id, row.id)))
+
+    async def _drivable(self, request: web.Request) -> SessionRow:
+        """Return the session that a verb without arguments is for, if it has a browser."""
+        read_query(request, NoQuery)
+        await read_body(request, NoBody, self._body_deadline)
+        row = await find_session(self._store, request)
+        if row.provider is not Provider.WEBJS:
+            raise provider_unsupported()
+        return row
 
     def _out(self, row: SessionRow) -> SessionOut:
         return session_out(row, self._live.get(row.id))

@@ -7,11 +7,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from actors.reasons import REASONS
-from api.schemas import MessageError, MessageOut, SessionOut
+from api.keys import caller_of
+from api.schemas import AccessOut, EventOut, MessageError, MessageOut, NumberOut, SessionOut
 from storage.store import SessionStatus
 
 if TYPE_CHECKING:
     from actors.live import LiveSession
+    from storage.audit import AccessEntry
+    from storage.events import EventRow
+    from storage.keys import ApiKeyRecord
     from storage.store import MessageRow, SessionRow
 
 
@@ -49,6 +53,9 @@ def session_out(row: SessionRow, live: LiveSession | None) -> SessionOut:
     return SessionOut(
         id=row.id,
         name=row.name,
+        provider_type=row.provider,
+        is_primary=row.is_primary,
+        is_active=row.is_active,
         phone_number=row.phone_number,
         status=row.status,
         reason=row.reason,
@@ -63,6 +70,72 @@ def session_out(row: SessionRow, live: LiveSession | None) -> SessionOut:
         updated_at=rfc3339(row.updated_ms),
         qr_available=live is not None and live.qr is not None,
     )
+
+
+def number_out(row: SessionRow, live: LiveSession | None) -> NumberOut:
+    """Return a session as a number; `live` is None while no actor runs for it."""
+    row = as_of_now(row, live)
+    return NumberOut(
+        session_id=row.id,
+        name=row.name,
+        phone_number=row.phone_number,
+        provider_type=row.provider,
+        is_primary=row.is_primary,
+        is_active=row.is_active,
+        status=row.status,
+        reason=row.reason,
+        reason_text=REASONS.get(row.reason, row.reason),
+        since=rfc3339(row.since_ms),
+        evidence_at=_optional(live.evidence_ms if live else None),
+        last_activity_at=_optional(row.last_activity_ms),
+        last_connected_at=_optional(row.last_connected_ms),
+    )
+
+
+def event_out(row: EventRow) -> EventOut:
+    """Return the answer for an event."""
+    return EventOut(
+        id=row.id,
+        type=row.type,
+        version=row.version,
+        session_id=row.session_id,
+        payload=dict(row.payload),
+        created_at=rfc3339(row.created_ms),
+    )
+
+
+def access_out(entry: AccessEntry) -> AccessOut:
+    """Return the answer for an entry of the access log."""
+    return AccessOut(
+        id=entry.id,
+        number=entry.number,
+        who=entry.who,
+        key=entry.key,
+        action=entry.action,
+        result=entry.result,
+        session_id=entry.session_id,
+        ip_address=entry.ip_address,
+        detail=dict(entry.detail),
+        created_at=rfc3339(entry.created_ms),
+        previous_hash=entry.previous_hash,
+        hash=entry.hash,
+    )
+
+
+def api_key_fields(record: ApiKeyRecord) -> dict[str, object]:
+    """Return the fields of ApiKeyOut for a key: never its hash."""
+    caller = caller_of(record)
+    return {
+        "id": record.id,
+        "key_id": record.key_id,
+        "name": record.name,
+        "scopes": sorted(caller.scopes),
+        "sessions": None if caller.sessions is None else sorted(caller.sessions),
+        "expires_at": _optional(record.expires_ms),
+        "last_used_at": _optional(record.last_used_ms),
+        "revoked_at": _optional(record.revoked_ms),
+        "created_at": rfc3339(record.created_ms),
+    }
 
 
 def message_fields(row: MessageRow) -> dict[str, object]:

@@ -16,7 +16,15 @@ from rich.console import Console
 
 from actors.browser.chromium import find_executable, read_version
 from actors.browser.driver import DriverError
-from benchmarks import accept_to_page, api_latency, comebacks, memory, start_to_qr, two_at_once
+from benchmarks import (
+    accept_to_page,
+    api_latency,
+    archives,
+    comebacks,
+    memory,
+    start_to_qr,
+    two_at_once,
+)
 from benchmarks.report import Result, as_json, print_table
 from benchmarks.rows import Options, Row
 from benchmarks.stage import LeftBehind
@@ -35,6 +43,7 @@ BENCHMARKS: Final[dict[str, Callable[[Options], list[Row]]]] = {
     "restart_to_connected": comebacks.restart,
     "kill_to_connected": comebacks.kill,
     "api_latency": api_latency.run,
+    "archives": archives.run,
 }
 FAILURES: Final = (
     DemoFailed,

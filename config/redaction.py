@@ -31,6 +31,7 @@ ALLOWED: Final[frozenset[str]] = frozenset(
         "ack", "returncode", "signal", "source", "operation",
         # how much
         "seconds", "count", "attempt", "attempts", "calls", "sessions", "crashes", "settled",
+        "removed", "pause_seconds", "generation",
         "waiting", "restarts", "bytes", "limit", "number", "left", "stragglers", "pending", "lag",
         # the API
         "host", "port", "method", "route",

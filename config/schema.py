@@ -128,6 +128,26 @@ class Settings(BaseSettings):
     )
     launch_slots: Count = count(2, 1, 64, "How many browsers may be starting at the same time.")
 
+    kek: SecretStr | None = field(
+        None,
+        "a keyring: id:base64 of 32 bytes, several separated by commas, the current one last",
+        "The keys that archives and secrets are encrypted with, instead of kek_file.",
+    )
+    kek_file: Place | None = field(
+        None,
+        "the path of a key file of mode 0600",
+        "The file with these keys; unset takes keys/kek in data_dir, made on the first run.",
+    )
+    archive_generations: Count = count(
+        3, 1, 100, "How many archives of each session's login are kept."
+    )
+    archive_delay: Seconds = seconds(
+        60, 0, 86400, "How long after it connected a session's login is first archived."
+    )
+    archive_interval: Seconds = seconds(
+        21600, 1, 604800, "How long it takes until a connected session is archived again."
+    )
+
     restart_intensity: Count = count(
         5, 1, 1000, "How many crashes of one session within restart_period quarantine it."
     )
@@ -168,7 +188,7 @@ class Settings(BaseSettings):
         # refuse unknown variables. Settings(...) alone is therefore free of surprises, too.
         return (init_settings,)
 
-    @field_validator("data_dir", "chromium_path", "wajs_bundle")
+    @field_validator("data_dir", "chromium_path", "wajs_bundle", "kek_file")
     @classmethod
     def _whole_path(cls, value: Path | None) -> Path | None:
         if value is None:

@@ -3,12 +3,19 @@
 Only the composition root knows which adapter stands behind it. Times are integer milliseconds since
 the epoch, UTC, always passed in by the caller. Public ids are ULIDs (26 characters).
 
+What the API calls takes the public id of the caller's workspace first, and answers for rows of
+others as for rows that are not there. What session actors and the supervisor call goes by session
+id alone: they serve all workspaces.
+
     StoreError                 code, sentence
-    ├── SessionNotFound        no such session, or it was deleted
+    ├── SessionNotFound        no such session in that workspace, or it was deleted
     ├── MessageNotFound        no such message in that session
+    ├── SessionInactive        the number is deactivated; activate it first
     ├── StoreBusy              another program holds the database for too long; retry
     ├── StoreFull              the disk is full; free space, then retry
     └── StoreUnusable          not a database, damaged, not ours, made by a newer program
+
+The other ports add their own below StoreError: storage.tenants, keys, archives_index, privacy.
 """
 
 from __future__ import annotations
@@ -35,6 +42,10 @@ class MessageNotFound(StoreError):  # noqa: N818
     code = "message_not_found"
 
 
+class SessionInactive(StoreError):  # noqa: N818
+    code = "session_inactive"
+
+
 class StoreBusy(StoreError):  # noqa: N818
     code = "storage_busy"
 
@@ -45,6 +56,13 @@ class StoreFull(StoreError):  # noqa: N818
 
 class StoreUnusable(StoreError):  # noqa: N818
     code = "storage_unusable"
+
+
+class Provider(StrEnum):
+    """How a number is reached: the official Cloud API, or WhatsApp Web in a browser."""
+
+    META = "meta"
+    WEBJS = "webjs"
 
 
 class SessionStatus(StrEnum):
@@ -89,17 +107,26 @@ class MessageState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRow:
-    """One session as last committed."""
+    """One session as last committed. At most one of a workspace is its primary one.
+
+    `created_by` is the public id of the API key that made it, if one did.
+    """
 
     id: str
+    workspace_id: str
     name: str
+    provider: Provider
+    is_primary: bool
+    is_active: bool
     phone_number: str | None
     desired: Desired
     status: SessionStatus
     reason: str
     detail: str | None
     since_ms: int
+    last_activity_ms: int | None
     last_connected_ms: int | None
+    created_by: str | None
     created_ms: int
     updated_ms: int
 
@@ -172,22 +199,67 @@ class NewInbound:
 
 
 class Store(Protocol):
-    """Every write is one transaction; when a call returns, it is on the disk."""
+    """Every write is one transaction; when a call returns, it is on the disk.
 
-    async def create_session(self, name: str, now_ms: int) -> tuple[SessionRow, bool]:
-        """Return the session of that name and whether it was made now (names are unique)."""
+    A change of a session's or message's state and its event (storage.events) commit together.
+    """
 
-    async def session(self, session_id: str) -> SessionRow:
+    # ---- for the API: the workspace comes first ----
+
+    async def create_session(
+        self, workspace_id: str, name: str, now_ms: int, created_by: str | None = None
+    ) -> tuple[SessionRow, bool]:
+        """Return the session of that name and whether it was made now (names are unique).
+
+        Raises WorkspaceNotFound, PlanLimitReached, KeyNotFound (for `created_by`).
+        """
+
+    async def session(self, workspace_id: str, session_id: str) -> SessionRow:
         """Return it. Raises SessionNotFound."""
 
-    async def session_named(self, name: str) -> SessionRow:
+    async def session_named(self, workspace_id: str, name: str) -> SessionRow:
         """Return the session of that name. Raises SessionNotFound."""
 
-    async def sessions(self, *, after: str | None = None, limit: int = 100) -> Sequence[SessionRow]:
+    async def sessions(
+        self, workspace_id: str, *, after: str | None = None, limit: int = 100
+    ) -> Sequence[SessionRow]:
         """Return sessions in order of id, those with an id greater than `after`."""
 
-    async def set_desired(self, session_id: str, desired: Desired, now_ms: int) -> SessionRow:
-        """Remember what the operator wants. Raises SessionNotFound."""
+    async def set_desired(
+        self, workspace_id: str, session_id: str, desired: Desired, now_ms: int
+    ) -> SessionRow:
+        """Remember what the operator wants. Raises SessionNotFound.
+
+        Raises SessionInactive when a deactivated number is to run.
+        """
+
+    async def accept_message(self, workspace_id: str, new: NewOutbound) -> MessageRow:
+        """Store it as accepted. Raises SessionNotFound, SessionInactive, PlanLimitReached."""
+
+    async def message(self, workspace_id: str, session_id: str, message_id: str) -> MessageRow:
+        """Return it. Raises MessageNotFound."""
+
+    async def messages(
+        self,
+        workspace_id: str,
+        session_id: str,
+        *,
+        before: str | None = None,
+        direction: Direction | None = None,
+        chat: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[MessageRow]:
+        """Return the newest first, those with an id below `before`. Raises SessionNotFound."""
+
+    # ---- for session actors and the supervisor: by session id alone ----
+
+    async def any_session(self, session_id: str) -> SessionRow:
+        """Return it, whosever it is. Raises SessionNotFound."""
+
+    async def all_sessions(
+        self, *, after: str | None = None, limit: int = 100
+    ) -> Sequence[SessionRow]:
+        """Return sessions of all workspaces in order of id, those greater than `after`."""
 
     async def next_incarnation(self, session_id: str) -> int:
         """Count a new life of the session's actor and return its number. Raises SessionNotFound."""
@@ -195,11 +267,20 @@ class Store(Protocol):
     async def record_status(self, change: StatusChange) -> bool:
         """Commit a state change; False if it was stale. Raises SessionNotFound.
 
-        Entering `connected` sets last_connected_ms.
+        Entering `connected` sets last_connected_ms; leaving `qr_scanning` forgets the QR code.
+        """
+
+    async def record_qr_code(self, session_id: str, sealed: str | None, now_ms: int) -> None:
+        """Keep the code now shown, sealed by the caller; None forgets it. No event tells of it.
+
+        Raises SessionNotFound.
         """
 
     async def delete_session(self, session_id: str, now_ms: int) -> None:
-        """Delete softly: the name becomes free, messages stay. Raises SessionNotFound."""
+        """Delete softly: the name becomes free, messages stay. Raises SessionNotFound.
+
+        Chats, contacts, campaigns and events stay too. What waits to be sent fails.
+        """
 
     async def settle_after_boot(self, reason: str, transient: Collection[str], now_ms: int) -> int:
         """Mark every session that a previous life left as live as disconnected; return how many.
@@ -208,9 +289,6 @@ class Store(Protocol):
         `transient` reasons: that life was in the middle of something. Messages left in `sending`
         become `unknown`: that life died between hand-over and answer.
         """
-
-    async def accept_message(self, new: NewOutbound) -> MessageRow:
-        """Store it as accepted. Raises SessionNotFound."""
 
     async def claim_next(self, session_id: str, now_ms: int) -> MessageRow | None:
         """Move the oldest accepted message to `sending`, attempts + 1, and return it, if any."""
@@ -227,7 +305,10 @@ class Store(Protocol):
         """No answer is known after hand-over. Does nothing unless the message is `sending`."""
 
     async def record_unsent(self, message_id: str, now_ms: int) -> None:
-        """It was claimed but certainly not handed over: back to accepted, if it is `sending`."""
+        """It was claimed but certainly not handed over: back to accepted, if it is `sending`.
+
+        If its contact was erased meanwhile it fails instead: there is nothing left to send.
+        """
 
     async def record_acks(
         self, session_id: str, wa_ids: Sequence[str], ack: int, now_ms: int
@@ -243,22 +324,10 @@ class Store(Protocol):
     async def record_inbound(self, new: NewInbound) -> MessageRow | None:
         """Store it; None if it was stored before. Raises SessionNotFound."""
 
-    async def message(self, session_id: str, message_id: str) -> MessageRow:
-        """Return it. Raises MessageNotFound."""
-
-    async def messages(
-        self,
-        session_id: str,
-        *,
-        before: str | None = None,
-        direction: Direction | None = None,
-        chat: str | None = None,
-        limit: int = 50,
-    ) -> Sequence[MessageRow]:
-        """Return the newest first, those with an id below `before`. Raises SessionNotFound."""
+    # ---- for the operator ----
 
     async def message_counts(self) -> Mapping[tuple[Direction, MessageState], int]:
-        """Return how many messages are in each state; for /metrics."""
+        """Return how many messages of all workspaces are in each state; for /metrics."""
 
     async def ping(self) -> None:
         """Raise a StoreError if the store can't answer."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from storage.archives import Archives
     from storage.store import Store
 
 LAST_WORD: Final = 2**31
@@ -30,6 +31,7 @@ class Clerk:
     """`directory` gives the directory of a session: its profile, its scratch space, its lock."""
 
     store: Store
+    archives: Archives
     directory: Callable[[str], Path]
     now_ms: Callable[[], int]
 
@@ -63,10 +65,12 @@ class Clerk:
     async def close(self, session_id: str, kind: StopKind, *, spoke: bool) -> None:
         """Finish what ending a session means once its browser is gone.
 
-        STOP writes the status, unless its actor already `spoke`; LOGOUT also removes the profile,
-        DELETE removes profile and row. Repeating it changes nothing.
+        STOP writes the status, unless its actor already `spoke`; LOGOUT also removes the profile
+        and its archives, DELETE these and the row. Repeating it changes nothing.
         """
         if kind in {StopKind.LOGOUT, StopKind.DELETE}:
+            # first: it waits for an archive that is still being written, from within the directory
+            await self.archives.forget(session_id)
             await asyncio.to_thread(remove_tree, self.directory(session_id))
         if kind is StopKind.DELETE:
             await self._delete(session_id)
@@ -81,7 +85,7 @@ class Clerk:
 
     async def _write_absent(self, session_id: str, kind: StopKind) -> None:
         try:
-            row = await self.store.session(session_id)
+            row = await self.store.any_session(session_id)
             incarnation = await self.store.next_incarnation(session_id)
         except SessionNotFound:
             return

@@ -16,6 +16,7 @@ from config.logging import configure_logging
 from config.settings import Settings, describe, load_settings
 from simulator.cli import simulate
 from supervisor import program
+from supervisor.cli_admin import add_admin_commands
 from supervisor.demo import run_demo
 from supervisor.simulated import run_simulated, simulator_beside
 
@@ -79,6 +80,7 @@ def config(config: ConfigFile = None) -> None:
 
 
 app.command(name="simulate")(simulate)
+add_admin_commands(app)
 
 
 def _settings(config_file: Path | None, overrides: dict[str, Any]) -> Settings:

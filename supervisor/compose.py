@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from actors.archive_plan import ArchiveTimes
 from actors.base import tell
 from actors.bridge import Bridge, FutureReply, LoopThread
 from actors.browser.profile import sweep_orphans
@@ -30,13 +31,16 @@ from actors.telemetry import Telemetry
 from api.app import build_app
 from api.ports import ApiDeps
 from api.server import serving
+from storage.archive_files import ArchiveFiles
 from storage.sqlite import open_store
 from storage.store import Desired, Store
+from storage.tenants import DEFAULT
 from supervisor.clerk import Clerk
 from supervisor.datadir import DataDir
 from supervisor.deps import FleetDeps
 from supervisor.errors import SupervisorDied
 from supervisor.fleet import FleetSupervisor
+from supervisor.keyring import open_keyring
 from supervisor.pulse import STALLED_AFTER, Pulse
 from supervisor.restarts import FusePolicy, RestartPolicy
 from supervisor.wiring import VERSION, browser_driver
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
 
     from actors.browser.driver import BrowserDriver
     from config.settings import Settings
+    from storage.archives import Archives
 
 log = structlog.get_logger(__name__)
 
@@ -108,21 +113,32 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
         api_key, _ = data.bootstrap_key(
             settings.api_key.get_secret_value() if settings.api_key else None
         )
+        keyring = open_keyring(settings, data)
         _sweep(data)
         store = await stack.enter_async_context(
             open_store(data.database, busy_timeout_ms=int(settings.busy_timeout * 1000))
         )
         settled = await store.settle_after_boot("supervisor_died", TRANSIENT, now_ms())
         log.info("store_opened", settled=settled)
+        archives = ArchiveFiles(
+            data=data.root,
+            store=store,
+            index=store,
+            keyring=keyring,
+            keep=settings.archive_generations,
+            now_ms=now_ms,
+        )
+        await archives.sweep()
         telemetry, board = Telemetry(), LiveBoard()
         main, browsers, progress = await stack.enter_async_context(_loops(telemetry))
         fleet = await stack.enter_async_context(
-            _fleet(settings, data, driver, store, telemetry, board, main, browsers)
+            _fleet(settings, data, driver, store, archives, telemetry, board, main, browsers)
         )
         deps = ApiDeps(
             store=store,
             live=board,
             fleet=fleet,
+            workspace_id=(await store.workspace_named(DEFAULT)).id,
             api_key=api_key,
             now_ms=now_ms,
             new_wa_id=new_wa_id,
@@ -151,6 +167,9 @@ def _sweep(data: DataDir) -> None:
     killed = sweep_orphans(data.sessions)
     if killed:
         log.warning("orphans_killed", pids=list(killed))
+    copies = data.remove_copies()
+    if copies:
+        log.warning("profile_copies_removed", count=copies)
 
 
 @asynccontextmanager
@@ -190,6 +209,7 @@ async def _fleet(
     data: DataDir,
     driver: BrowserDriver,
     store: Store,
+    archives: Archives,
     telemetry: Telemetry,
     board: LiveBoard,
     main: Bridge,
@@ -200,6 +220,10 @@ async def _fleet(
         main=main,
         browsers=browsers,
         store=store,
+        archives=archives,
+        archive_times=ArchiveTimes(
+            delay=settings.archive_delay, interval=settings.archive_interval
+        ),
         driver=driver,
         board=board,
         telemetry=telemetry,
@@ -219,6 +243,8 @@ async def _fleet(
         ),
         paths=data.paths,
         now_ms=now_ms,
+        monotonic=time.monotonic,
+        uniform=random.SystemRandom().uniform,
     )
 
     def start_child(session_id: str, incarnation: int, parent: ActorRef[Any]) -> ActorRef[Any]:
@@ -229,7 +255,7 @@ async def _fleet(
     ref = FleetSupervisor.start(
         FleetDeps(
             main=main,
-            clerk=Clerk(store=store, directory=data.session, now_ms=now_ms),
+            clerk=Clerk(store=store, archives=archives, directory=data.session, now_ms=now_ms),
             board=board,
             telemetry=telemetry,
             start_child=start_child,
@@ -269,7 +295,7 @@ async def _stop_fleet(fleet: FleetPort, deadline: float) -> None:
 async def _resume(store: Store, fleet: FleetPort) -> None:
     """Ask for every session that should run; the supervisor staggers them."""
     after: str | None = None
-    while rows := await store.sessions(after=after, limit=PAGE):
+    while rows := await store.all_sessions(after=after, limit=PAGE):
         for row in rows:
             if row.desired is Desired.RUNNING:
                 fleet.tell(StartSession(session_id=row.id))

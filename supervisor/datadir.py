@@ -5,7 +5,10 @@ What is where in it:
     DIR/wafleet.lock       held with flock by the running supervisor; holds its pid
     DIR/wafleet.db         the database (and its -wal, -shm)
     DIR/api.key            the bootstrap key, made on the first run unless one is configured
-    DIR/sessions/ULID/     one session: profile/, tmp/, owner.lock
+    DIR/sessions/ULID/     one session: profile/, tmp/, owner.lock; copy/ while it is archived
+    DIR/archives/…         sessions' logins, encrypted (storage.archive_files)
+    DIR/keys/kek           the keys they are encrypted with, unless configured elsewhere
+    DIR/keys/check         tells the right keys from wrong ones
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from actors.browser.driver import SessionPaths
+from actors.browser.logins import COPY
 from supervisor.errors import DataDirInUse, DataDirUnusable, KeyUnusable
 
 if TYPE_CHECKING:
@@ -36,6 +41,8 @@ class DataDir:
         self.database = self.root / "wafleet.db"
         self.key_file = self.root / "api.key"
         self.sessions = self.root / "sessions"
+        self.keys = self.root / "keys"
+        self.archives = self.root / "archives"
 
     def session(self, session_id: str) -> Path:
         """Return a session's own directory. Raises ValueError unless the id is a ULID."""
@@ -46,6 +53,13 @@ class DataDir:
     def paths(self, session_id: str) -> SessionPaths:
         directory = self.session(session_id)
         return SessionPaths(profile=directory / "profile", tmp=directory / "tmp")
+
+    def remove_copies(self) -> int:
+        """Remove the plain copies of profiles that a killed wafleet left; return how many."""
+        left = list(self.sessions.glob(f"*/{COPY}"))
+        for copy in left:
+            shutil.rmtree(copy)
+        return len(left)
 
     @contextmanager
     def owned(self) -> Iterator[None]:

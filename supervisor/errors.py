@@ -3,7 +3,8 @@
     StartError              exit code  what to do
     ├── DataDirInUse        3          stop the other wafleet, or use another data directory
     ├── DataDirUnusable     3          make the directory writable
-    └── KeyUnusable         2          fix or remove the key file
+    ├── KeyUnusable         2          fix or remove the key file
+    └── KekUnusable         7          give the keys with which the data were sealed
     SupervisorDied          70         a defect: see the log; start again (a service manager will)
 
 Errors of the ports keep their own classes: settings 2, Chromium or bundle 4, database 5, address 6.
@@ -34,6 +35,13 @@ class DataDirUnusable(StartError):  # noqa: N818
 class KeyUnusable(StartError):  # noqa: N818
     code = "api_key_unusable"
     exit_code = 2
+
+
+class KekUnusable(StartError):  # noqa: N818
+    """The key-encryption keys are missing, unreadable or not those of this data directory."""
+
+    code = "kek_unusable"
+    exit_code = 7
 
 
 class SupervisorDied(Exception):  # noqa: N818

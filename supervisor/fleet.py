@@ -18,6 +18,7 @@ from actors.calls import Calls
 from actors.live import LiveSession
 from actors.messages import (
     Answer,
+    ArchiveSession,
     Begin,
     ChildExited,
     ChildStable,
@@ -85,6 +86,8 @@ class FleetSupervisor(BaseActor):
                 child = self._children.get(session_id)
                 if child is not None and child.ref is not None:
                     tell(child.ref, message)
+            case ArchiveSession():
+                self._pass_on(message)
             case ChildUp(child_id=child_id, incarnation=incarnation):
                 if self._current(child_id, incarnation) is not None:
                     self._slots.leave(child_id)
@@ -101,6 +104,12 @@ class FleetSupervisor(BaseActor):
                 self._shut_down(message)
             case _:
                 assert_never(message)
+
+    def _pass_on(self, message: ArchiveSession) -> None:
+        child = self._children.get(message.session_id)
+        if child is None or child.ref is None or not tell(child.ref, message):
+            gone = "The session is not running; start it, then archive it."
+            _answer(message.reply, Refused(code="not_connected", message=gone))
 
     def _current(self, child_id: str, incarnation: int) -> Child | None:
         child = self._children.get(child_id)

@@ -11,6 +11,7 @@ Pure: records, Protocols and errors only. All calls run on the browser loop, thr
     ├── PageGone                 the page crashed, navigated away under the call, or did not load
     │   └── PageUnreachable      the network did not give the page
     ├── ConnectionLost           the pipe to the browser closed
+    ├── CopyFailed               the profile was not copied; the browser runs on, or is ending
     └── PageRefused              the page answered with an error: `code` is the adapter's code
 """
 
@@ -62,6 +63,10 @@ class PageUnreachable(PageGone):
 
 class ConnectionLost(DriverError):  # noqa: N818
     code = "connection_lost"
+
+
+class CopyFailed(DriverError):  # noqa: N818
+    code = "copy_failed"
 
 
 class PageRefused(DriverError):  # noqa: N818
@@ -204,6 +209,15 @@ class StopReport:
     survivors: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyReport:
+    """What was copied of a profile, and for how long the browser stood still meanwhile."""
+
+    pause_seconds: float
+    files: int
+    bytes: int
+
+
 class Browser(Protocol):
     """One running Chromium with one WhatsApp page, owned by one incarnation of one session."""
 
@@ -232,6 +246,13 @@ class Browser(Protocol):
 
     async def logout(self) -> None:
         """Unlink this device; LoggedOut follows."""
+
+    async def freeze_copy(self, target: Path) -> CopyReport:
+        """Stop every process of the browser, copy what matters of its profile, let it go on.
+
+        `target` is replaced. Calls that wait for the page are not charged for the pause. Raises
+        CopyFailed; then nothing is left of `target`, and the browser runs.
+        """
 
     async def stop(self, deadline: float) -> StopReport:
         """Close; after `deadline` seconds kill the whole group; prove that nothing is left.

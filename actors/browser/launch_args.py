@@ -73,7 +73,8 @@ class Deadlines:
     """Seconds. `launch` and `open` bound the whole step, `call` and `send` one call of the page.
 
     `inject` is how long WhatsApp's module loader may take after the document has loaded, `ready`
-    how long wa-js may take from there; then PageLoaded says that they are missing.
+    how long wa-js may take from there; then PageLoaded says that they are missing. `copy` is how
+    long a browser may stand still while its profile is copied.
     """
 
     launch: float = 30.0
@@ -82,6 +83,7 @@ class Deadlines:
     send: float = 60.0
     inject: float = 15.0
     ready: float = 20.0
+    copy: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,6 +107,7 @@ class ChromiumDriver:
             options=self._options,
             version=found.version,
             scripts=scripts,
+            profile=paths.profile,
             process=process,
             connection=connection,
             lock=lock,

@@ -7,7 +7,8 @@ cross the pipe), attaches to every worker, and parses our binding's payloads as 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.browser.cdp_errors import TargetLost, to_driver_error
 from actors.browser.driver import CallTimedOut, PageGone, PageUnreachable
@@ -18,10 +19,15 @@ if TYPE_CHECKING:
     from actors.browser.pipe import PipeSession
 
 
+CLOCK_GLANCE: Final = 0.01
+"""Seconds between two looks at a clock that may stand still."""
+
+
 class PageSession:
     """The page's CDP session. Every method raises CallTimedOut, PageGone or ConnectionLost.
 
-    `crashed` and `navigated` (new document's address) are called from the loop.
+    `crashed` and `navigated` (new document's address) are called from the loop. `clock` gives the
+    seconds that deadlines of calls are counted in: it stands still while the browser does.
     """
 
     def __init__(
@@ -30,10 +36,12 @@ class PageSession:
         *,
         crashed: Callable[[], None],
         navigated: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._crashed = crashed
         self._navigated = navigated
+        self._clock = clock
         self._main_loader = ""
         self._loaded: set[tuple[str, str]] = set()
         self._load_happened = asyncio.Event()
@@ -60,7 +68,7 @@ class PageSession:
         """Call a CDP method and wait at most `deadline` seconds for its answer."""
         future = self._client.send(method, params)
         try:
-            await asyncio.wait({future}, timeout=max(deadline, 0))
+            await self._answered(future, deadline)
         finally:
             # Given up, or never to be waited for again: the connection drops a late answer.
             timed_out = future.cancel()
@@ -70,6 +78,14 @@ class PageSession:
         if error is not None:
             raise to_driver_error(error) from error
         return future.result()
+
+    async def _answered(self, future: asyncio.Future[Any], deadline: float) -> None:
+        """Wait until there is an answer, or the page has had `deadline` seconds to give one."""
+        until = self._clock() + deadline
+        left = deadline
+        while not future.done() and left > 0:
+            await asyncio.wait({future}, timeout=max(left, CLOCK_GLANCE))
+            left = until - self._clock()
 
     async def evaluate(self, expression: str, deadline: float) -> Any:
         """Return the JSON value of a JavaScript expression, awaited if it is a promise."""

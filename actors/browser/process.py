@@ -68,6 +68,11 @@ class ChromiumProcess:
     def pid(self) -> int:
         return self._leader.pid
 
+    @property
+    def leader(self) -> procfs.Process:
+        """The main process, as it was when it was started."""
+        return self._leader
+
     def complaints(self) -> str:
         """The last lines of standard error, scrubbed."""
         return self._stderr.text()
@@ -77,6 +82,13 @@ class ChromiumProcess:
         with self._reaping:  # until it is reaped, nobody else can have its pid
             if not self._reaped:
                 _kill_group(self.pid)
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to the whole group, unless it has ended. Safe from any thread."""
+        with self._reaping:  # as above
+            if not self._reaped:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.pid, number)
 
     async def wait(self, seconds: float) -> bool:
         """Wait for the main process to end; return whether it has."""

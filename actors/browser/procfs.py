@@ -84,6 +84,23 @@ def still_lives(process: Process) -> bool:
     return now is not None and now.started == process.started and not now.dead
 
 
+def stands_still(pid: int) -> bool:
+    """Whether every thread of the process is stopped by a signal; True if it is gone."""
+    try:
+        tasks = os.listdir(PROC / str(pid) / "task")  # noqa: PTH208 - a frozen browser waits for it
+    except OSError:
+        return True
+    return all(_thread_state(pid, task) in "TZX" for task in tasks)
+
+
+def _thread_state(pid: int, task: str) -> str:
+    try:
+        text = (PROC / str(pid) / "task" / task / "stat").read_text("utf-8", "replace")
+    except OSError:  # it ended meanwhile
+        return "X"
+    return parse_stat(text).state
+
+
 def command_line(pid: int) -> str | None:
     """Return its command line with blanks between the arguments, None if gone or not readable.
 

@@ -19,6 +19,7 @@ from actors.browser.driver import (
     StopReport,
 )
 from actors.browser.facts import Rejected, decode_answer, decode_fact
+from actors.browser.freezer import Freezer
 from actors.browser.launch_args import user_agent_override
 from actors.browser.logouts import LogoutWatch
 from actors.browser.page_session import PageSession
@@ -26,7 +27,9 @@ from actors.browser.page_source import PageNames, PageScripts, call_expression
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from actors.browser.driver import CopyReport
     from actors.browser.launch_args import BrowserOptions
     from actors.browser.pipe import PipeConnection, PipeSession
     from actors.browser.process import ChromiumProcess
@@ -48,6 +51,7 @@ class WhatsAppBrowser:
         options: BrowserOptions,
         version: str,
         scripts: PageScripts,
+        profile: Path,
         process: ChromiumProcess,
         connection: PipeConnection,
         lock: ProfileLock,
@@ -58,6 +62,7 @@ class WhatsAppBrowser:
         self._version = version
         self._scripts = scripts
         self._process = process
+        self._freezer = Freezer(process, profile)
         self._connection = connection
         self._lock = lock
         self._sink = sink
@@ -85,7 +90,12 @@ class WhatsAppBrowser:
         Facts are told from here on: a browser that was never handed over has none.
         """
         deadline = self._options.deadlines.launch
-        page = PageSession(client, crashed=self._on_crashed, navigated=self._on_navigated)
+        page = PageSession(
+            client,
+            crashed=self._on_crashed,
+            navigated=self._on_navigated,
+            clock=self._freezer.active_time,
+        )
         page.on("Runtime.bindingCalled", self._on_binding)
         self._page = page
         await page.prepare(deadline)
@@ -152,6 +162,9 @@ class WhatsAppBrowser:
             except TimeoutError:
                 raise PageGone("the page went away without logging out: open it again") from None
 
+    async def freeze_copy(self, target: Path) -> CopyReport:
+        return await self._freezer.copy(target, self._options.deadlines.copy)
+
     async def stop(self, deadline: float) -> StopReport:
         if self._stopping is None:
             self._stopping = asyncio.ensure_future(self._stop(deadline))
@@ -167,7 +180,9 @@ class WhatsAppBrowser:
     # ---- behind it ------------------------------------------------------------------------------
 
     async def _stop(self, deadline: float) -> StopReport:
+        self._freezer.close()  # a browser that stands still does not hear that it is to close
         report = await self._process.stop(self._ask_to_close, deadline)
+        await self._freezer.settled()
         self._connection.close()
         self._tell_exit()
         self._lock.release()

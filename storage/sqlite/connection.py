@@ -45,6 +45,11 @@ class Transaction:
         async with self._connection.execute(sql, parameters) as cursor:
             return cursor.rowcount
 
+    async def many(self, sql: str, parameters: Sequence[Parameters]) -> None:
+        """Run one statement for each of the parameters."""
+        async with self._connection.executemany(sql, parameters):
+            pass
+
 
 class Connections:
     """What a store needs to reach its file; made by `open_connections`."""
@@ -98,6 +103,16 @@ class Connections:
                 return await _fetch(reader, sql, parameters)
         finally:
             self._readers.put_nowait(reader)
+
+    async def empty_log(self) -> None:
+        """Move all of the write-ahead log into the file and cut it to nothing.
+
+        Best effort: while another program reads, SQLite leaves the log for a later time.
+        """
+        async with self._turn:
+            self._require_open()
+            with translated(self.path):
+                await _finish(self._writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)"))
 
     async def _begin(self, asked: float) -> None:
         """Take the write lock; wait no longer than the busy time-out, counted from `asked`.

@@ -7,6 +7,7 @@ import secrets
 from ulid import ULID
 
 _RANDOM_BITS = 80
+_STEP_BITS = 60
 
 
 class MonotonicIds:
@@ -24,6 +25,7 @@ class MonotonicIds:
         # which would make two factories in the same millisecond meet
         fresh = now_ms << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
         if fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS:
-            fresh = self._last + 1
+            # not by one: another program that goes on after the same id would make the same next
+            fresh = self._last + 1 + secrets.randbits(_STEP_BITS)
         self._last = fresh
         return str(ULID.from_int(fresh))

@@ -5,16 +5,18 @@ that begins with the write lock, so a killed process leaves either the old versi
 and two programs that start at the same time can't apply a version twice.
 
 Errors: StoreBusy while another program holds the database, StoreFull, StoreUnusable when the file
-is not ours, or when it was made by a newer program.
+is not ours, when it was made by a newer program, or when it has only some of the versions' parts.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from glob import escape
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any, Final
@@ -26,11 +28,13 @@ from yoyo.internalmigrations import needs_upgrading, upgrade
 
 from storage.sqlite.errors import translated, unusable
 from storage.sqlite.files import APPLICATION_ID, check_ours, connect
+from storage.sqlite.schema import Finding, compare, read_schema
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from storage.sqlite.schema import Schema
 
 DEFAULT_BUSY_TIMEOUT_MS: Final = 5_000
 
@@ -108,12 +112,57 @@ def status(
     )
 
 
+def verify(path: Path, *, busy_timeout_ms: int = DEFAULT_BUSY_TIMEOUT_MS) -> Sequence[Finding]:
+    """Compare the database with what the shipped versions make of an empty one; () is a match.
+
+    Tables, columns, keys, indexes, triggers and rules; and which versions are applied. Reads only.
+    """
+    with _opened(path, busy_timeout_ms, None) as (backend, migrations):
+        known, applied = {m.id for m in migrations}, set(backend.applied_ids())
+        versions = [
+            Finding(code=code, table="", what=i)
+            for code, ids in (
+                ("pending_version", known - applied),
+                ("unknown_version", applied - known),
+            )
+            for i in sorted(ids)
+        ]
+        return (*versions, *compare(expected_schema(), read_schema(backend.connection)))
+
+
+def require_expected(path: Path, *, busy_timeout_ms: int = DEFAULT_BUSY_TIMEOUT_MS) -> None:
+    """Raise StoreUnusable if a part that the program needs is missing or different.
+
+    What somebody added beside them is theirs to keep.
+    """
+    found = verify(path, busy_timeout_ms=busy_timeout_ms)
+    wrong = [finding for finding in found if not finding.code.startswith("extra_")]
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise unusable(
+            path,
+            f"is not as its versions make it ({wrong[0].code} {wrong[0].what}{more}), as if it had "
+            "been migrated by halves; put a backup in its place, or repair what verify lists",
+        )
+
+
+@cache  # the same for as long as the program runs: the files are part of it
+def expected_schema() -> Schema:
+    """Return what the shipped versions make of an empty database."""
+    backend = _Backend(":memory:", lambda: sqlite3.connect(":memory:", isolation_level=None))
+    with closing(backend.connection), as_file(files("storage") / "migrations") as shipped:
+        with backend.transaction():
+            backend.ensure_internal_schema_updated()
+            backend.apply_migrations(read_migrations(escape(str(shipped))))
+        return read_schema(backend.connection)
+
+
 @contextmanager
 def _opened(
     path: Path, busy_timeout_ms: int, directory: Path | None
 ) -> Iterator[tuple[_Backend, Any]]:
     with translated(path):
-        backend = _Backend(path, busy_timeout_ms)
+        backend = _Backend(str(path), lambda: connect(path, busy_timeout_ms))
         with closing(backend.connection):
             check_ours(backend.connection, path)
             with as_file(files("storage") / "migrations") as shipped:
@@ -127,6 +176,15 @@ def _refuse_newer(path: Path, backend: _Backend, migrations: Any) -> None:
             path,
             f"was made by a newer wafleet (it has {', '.join(unknown)}); update wafleet, or put "
             "a backup of before the update in its place",
+        )
+    have = set(backend.applied_ids())
+    order = [m.id for m in migrations]
+    gaps = [i for i in order[: len(have)] if i not in have]
+    if gaps:
+        raise unusable(
+            path,
+            f"is migrated by halves (it lacks {', '.join(gaps)}, but has later versions); put a "
+            "backup in its place",
         )
 
 
@@ -143,15 +201,14 @@ class _Backend(SQLiteBackend):  # type: ignore[misc]  # yoyo carries no types
     break, and asks the network for the host's name.
     """
 
-    def __init__(self, path: Path, busy_timeout_ms: int) -> None:
-        self._path = path
-        self._busy_timeout_ms = busy_timeout_ms
+    def __init__(self, name: str, connector: Callable[[], sqlite3.Connection]) -> None:
+        self._connector = connector
         self._internal_schema_updated = False
-        uri = DatabaseURI("sqlite", None, None, None, None, str(path), {})
+        uri = DatabaseURI("sqlite", None, None, None, None, name, {})
         super().__init__(uri, default_migration_table)
 
     def connect(self, dburi: Any) -> sqlite3.Connection:  # noqa: ARG002 - yoyo's signature
-        return connect(self._path, self._busy_timeout_ms)
+        return self._connector()
 
     def begin(self) -> None:
         self._in_transaction = True

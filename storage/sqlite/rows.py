@@ -9,6 +9,7 @@ from storage.store import (
     Direction,
     MessageRow,
     MessageState,
+    Provider,
     SessionRow,
     SessionStatus,
 )
@@ -16,9 +17,12 @@ from storage.store import (
 if TYPE_CHECKING:
     from storage.sqlite.connection import Row
 
+# Written so that they also serve in RETURNING, where there is no join.
 SESSION_COLUMNS: Final = (
-    "uuid, session_id, phone_number, desired, status, reason, detail, since_at, "
-    "last_connected_at, created_at, updated_at"
+    "uuid, (SELECT w.uuid FROM workspaces AS w WHERE w.id = workspace_id), session_id, "
+    "provider_type, is_primary, is_active, phone_number, desired, status, reason, detail, "
+    "since_at, last_activity_at, last_connected_at, "
+    "(SELECT k.uuid FROM api_keys AS k WHERE k.id = created_by), created_at, updated_at"
 )
 
 MESSAGE_COLUMNS: Final = (
@@ -34,16 +38,22 @@ def session_row(row: Row) -> SessionRow:
     """Map a row of SESSION_COLUMNS."""
     return SessionRow(
         id=row[0],
-        name=row[1],
-        phone_number=row[2],
-        desired=Desired(row[3]),
-        status=SessionStatus(row[4]),
-        reason=row[5],
-        detail=row[6],
-        since_ms=row[7],
-        last_connected_ms=row[8],
-        created_ms=row[9],
-        updated_ms=row[10],
+        workspace_id=row[1],
+        name=row[2],
+        provider=Provider(row[3]),
+        is_primary=bool(row[4]),
+        is_active=bool(row[5]),
+        phone_number=row[6],
+        desired=Desired(row[7]),
+        status=SessionStatus(row[8]),
+        reason=row[9],
+        detail=row[10],
+        since_ms=row[11],
+        last_activity_ms=row[12],
+        last_connected_ms=row[13],
+        created_by=row[14],
+        created_ms=row[15],
+        updated_ms=row[16],
     )
 
 

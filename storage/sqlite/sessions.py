@@ -1,35 +1,34 @@
-"""The sessions half of the store."""
+"""The sessions of the store as their owners see them: made, listed, wanted, told apart."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from storage.sqlite.rows import SESSION_COLUMNS, session_row, storable
-from storage.store import (
-    Desired,
-    SessionNotFound,
-    SessionRow,
-    SessionStatus,
-    StatusChange,
+from storage.events import EventType
+from storage.sqlite.events import NewEvent, append_events
+from storage.sqlite.rows import SESSION_COLUMNS, session_row
+from storage.sqlite.scope import (
+    SessionKeys,
+    active_session_keys,
+    no_such_session,
+    own_key,
+    own_session_keys,
 )
+from storage.sqlite.tenants import require_room_for_session
+from storage.store import Desired, Provider, SessionRow, SessionStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Mapping, Sequence
 
     from storage.sqlite.connection import Connections, Transaction
     from storage.sqlite.ids import MonotonicIds
 
-_LIVE: Final = (
-    SessionStatus.QR_SCANNING,
-    SessionStatus.AUTHENTICATED,
-    SessionStatus.CONNECTED,
-)
-
 _SELECT: Final = f"SELECT {SESSION_COLUMNS} FROM whatsapp_sessions"  # noqa: S608 - constants only
-
-
-def no_such_session(session_id: str) -> SessionNotFound:
-    return SessionNotFound(f"There is no session {session_id}; list the sessions to see their ids.")
+_OWN: Final = (
+    f"{_SELECT} WHERE workspace_id ="  # noqa: S608 - constants only
+    " (SELECT id FROM workspaces WHERE uuid = ?)"
+    " AND deleted_at IS NULL"
+)
 
 
 class SessionTable:
@@ -39,150 +38,156 @@ class SessionTable:
         self._connections = connections
         self._ids = ids
 
-    async def create_session(self, name: str, now_ms: int) -> tuple[SessionRow, bool]:
+    async def create_session(
+        self, workspace_id: str, name: str, now_ms: int, created_by: str | None = None
+    ) -> tuple[SessionRow, bool]:
         async with self._connections.write() as tx:
-            query = f"{_SELECT} WHERE session_id = ? AND deleted_at IS NULL"
-            row = await tx.one(query, (name,))
-            if row is not None:
-                return session_row(row), False
-            await tx.change(
-                "INSERT INTO whatsapp_sessions (uuid, session_id, desired, status, reason,"
-                " since_at, created_at, updated_at)"
-                " VALUES (:uuid, :name, :desired, :status, 'created', :now, :now, :now)",
+            found = await tx.one(f"{_OWN} AND session_id = ?", (workspace_id, name))
+            if found is not None:
+                return session_row(found), False
+            workspace = await require_room_for_session(tx, workspace_id)
+            maker = None if created_by is None else await own_key(tx.all, workspace, created_by)
+            [(key,)] = await tx.all(
+                "INSERT INTO whatsapp_sessions (uuid, workspace_id, session_id, desired, status,"
+                " reason, since_at, created_by, created_at, updated_at)"
+                " VALUES (:uuid, :workspace, :name, :desired, :status, 'created', :now, :maker,"
+                " :now, :now) RETURNING id",
                 {
                     "uuid": self._ids.next(now_ms),
+                    "workspace": workspace,
                     "name": name,
                     "desired": Desired.STOPPED,
                     "status": SessionStatus.DISCONNECTED,
+                    "maker": maker,
                     "now": now_ms,
                 },
             )
-            made = (await tx.all(query, (name,)))[0]
-        return session_row(made), True
+            keys = SessionKeys(key, workspace)
+            created = {"provider": Provider.WEBJS}
+            await self._tell(tx, keys, EventType.SESSION_CREATED, created, now_ms)
+            return await _session(tx, keys), True
 
-    async def session(self, session_id: str) -> SessionRow:
+    async def session(self, workspace_id: str, session_id: str) -> SessionRow:
+        rows = await self._connections.read(f"{_OWN} AND uuid = ?", (workspace_id, session_id))
+        if not rows:
+            raise no_such_session(session_id)
+        return session_row(rows[0])
+
+    async def session_named(self, workspace_id: str, name: str) -> SessionRow:
+        rows = await self._connections.read(f"{_OWN} AND session_id = ?", (workspace_id, name))
+        if not rows:
+            raise no_such_session(name)
+        return session_row(rows[0])
+
+    async def sessions(
+        self, workspace_id: str, *, after: str | None = None, limit: int = 100
+    ) -> Sequence[SessionRow]:
         rows = await self._connections.read(
-            f"{_SELECT} WHERE uuid = ? AND deleted_at IS NULL",
-            (session_id,),
+            f"{_OWN} AND uuid > ? ORDER BY uuid LIMIT ?", (workspace_id, after or "", max(0, limit))
+        )
+        return [session_row(row) for row in rows]
+
+    async def any_session(self, session_id: str) -> SessionRow:
+        rows = await self._connections.read(
+            f"{_SELECT} WHERE uuid = ? AND deleted_at IS NULL", (session_id,)
         )
         if not rows:
             raise no_such_session(session_id)
         return session_row(rows[0])
 
-    async def session_named(self, name: str) -> SessionRow:
-        rows = await self._connections.read(
-            f"{_SELECT} WHERE session_id = ? AND deleted_at IS NULL",
-            (name,),
-        )
-        if not rows:
-            raise no_such_session(name)
-        return session_row(rows[0])
-
-    async def sessions(self, *, after: str | None = None, limit: int = 100) -> Sequence[SessionRow]:
+    async def all_sessions(
+        self, *, after: str | None = None, limit: int = 100
+    ) -> Sequence[SessionRow]:
         rows = await self._connections.read(
             f"{_SELECT} WHERE uuid > ? AND deleted_at IS NULL ORDER BY uuid LIMIT ?",
             (after or "", max(0, limit)),
         )
         return [session_row(row) for row in rows]
 
-    async def set_desired(self, session_id: str, desired: Desired, now_ms: int) -> SessionRow:
+    async def set_desired(
+        self, workspace_id: str, session_id: str, desired: Desired, now_ms: int
+    ) -> SessionRow:
         async with self._connections.write() as tx:
-            row = await tx.one(
-                "UPDATE whatsapp_sessions SET desired = ?, updated_at = ?"  # noqa: S608
-                f" WHERE uuid = ? AND deleted_at IS NULL RETURNING {SESSION_COLUMNS}",
-                (desired, now_ms, session_id),
-            )
-            if row is None:
-                raise no_such_session(session_id)
-        return session_row(row)
-
-    async def next_incarnation(self, session_id: str) -> int:
-        async with self._connections.write() as tx:
-            row = await tx.one(
-                "UPDATE whatsapp_sessions SET incarnation = incarnation + 1, sequence = 0"
-                " WHERE uuid = ? AND deleted_at IS NULL RETURNING incarnation",
-                (session_id,),
-            )
-            if row is None:
-                raise no_such_session(session_id)
-        return int(row[0])
-
-    async def record_status(self, change: StatusChange) -> bool:
-        async with self._connections.write() as tx:
-            await require_session(tx, change.session_id)
-            written = await tx.change(
-                "UPDATE whatsapp_sessions SET status = :status, reason = :reason, detail = :detail,"
-                " since_at = :since, updated_at = :since, incarnation = :incarnation,"
-                " sequence = :sequence, desired = coalesce(:desired, desired),"
-                " phone_number = coalesce(:phone_number, phone_number),"
-                " last_connected_at = CASE WHEN :status = 'connected' AND status <> 'connected'"
-                " THEN :since ELSE last_connected_at END"
-                " WHERE uuid = :uuid AND deleted_at IS NULL"
-                " AND (incarnation, sequence) < (:incarnation, :sequence)",
-                {
-                    "uuid": change.session_id,
-                    "status": change.status,
-                    "reason": change.reason,
-                    "detail": storable(change.detail),
-                    "since": change.since_ms,
-                    "incarnation": change.incarnation,
-                    "sequence": change.sequence,
-                    "desired": change.desired,
-                    "phone_number": storable(change.phone_number),
-                },
-            )
-        return written == 1
-
-    async def delete_session(self, session_id: str, now_ms: int) -> None:
-        async with self._connections.write() as tx:
-            key = await require_session(tx, session_id)
+            running = desired is Desired.RUNNING
+            find = active_session_keys if running else own_session_keys
+            keys = await find(tx.all, workspace_id, session_id)
             await tx.change(
-                "UPDATE whatsapp_sessions SET deleted_at = :now, updated_at = :now,"
-                " desired = :desired WHERE id = :id",
-                {"now": now_ms, "desired": Desired.STOPPED, "id": key},
+                "UPDATE whatsapp_sessions SET desired = ?, updated_at = ? WHERE id = ?",
+                (desired, now_ms, keys.id),
             )
-            await _end_outbox(tx, key, now_ms)
+            return await _session(tx, keys)
 
-    async def settle_after_boot(self, reason: str, transient: Collection[str], now_ms: int) -> int:
-        live = ", ".join("?" * len(_LIVE))
-        middle = ", ".join("?" * len(transient))
+    # ---- numbers ----
+
+    async def set_primary(self, workspace_id: str, session_id: str, now_ms: int) -> SessionRow:
         async with self._connections.write() as tx:
-            settled = await tx.change(
-                "UPDATE whatsapp_sessions SET status = ?, reason = ?, detail = NULL,"  # noqa: S608
-                f" since_at = ?, updated_at = ? WHERE deleted_at IS NULL AND (status IN ({live})"
-                f" OR (status = 'disconnected' AND reason IN ({middle})))",
-                (SessionStatus.DISCONNECTED, reason, now_ms, now_ms, *_LIVE, *transient),
+            keys = await active_session_keys(tx.all, workspace_id, session_id)
+            before = await tx.one(
+                "SELECT id FROM whatsapp_sessions WHERE workspace_id = ? AND is_primary = 1"
+                " AND deleted_at IS NULL",
+                (keys.workspace,),
             )
-            await tx.change(
-                "UPDATE messages SET state = 'unknown', error_code = ?, error_detail = ?,"
-                " updated_at = ? WHERE state = 'sending'",
-                (
-                    reason,
-                    "wafleet ended after the hand-over, before WhatsApp's answer was known.",
-                    now_ms,
-                ),
-            )
-        return settled
+            if before is None or before[0] != keys.id:
+                if before is not None:
+                    former = SessionKeys(before[0], keys.workspace)
+                    await self._set_primary(tx, former, now_ms, is_primary=False)
+                await self._set_primary(tx, keys, now_ms, is_primary=True)
+            return await _session(tx, keys)
+
+    async def deactivate(self, workspace_id: str, session_id: str, now_ms: int) -> SessionRow:
+        async with self._connections.write() as tx:
+            keys = await own_session_keys(tx.all, workspace_id, session_id)
+            before = await _session(tx, keys)
+            if before.is_primary:
+                await self._set_primary(tx, keys, now_ms, is_primary=False)
+            if before.is_active:
+                await self._set_active(tx, keys, now_ms, is_active=False)
+            return await _session(tx, keys)
+
+    async def activate(self, workspace_id: str, session_id: str, now_ms: int) -> SessionRow:
+        async with self._connections.write() as tx:
+            keys = await own_session_keys(tx.all, workspace_id, session_id)
+            if not (await _session(tx, keys)).is_active:
+                await self._set_active(tx, keys, now_ms, is_active=True)
+            return await _session(tx, keys)
+
+    async def qr_code(self, workspace_id: str, session_id: str) -> str | None:
+        read = self._connections.read
+        keys = await own_session_keys(read, workspace_id, session_id)
+        rows = await read("SELECT qr_code FROM whatsapp_sessions WHERE id = ?", (keys.id,))
+        return rows[0][0] if rows else None
+
+    async def _set_primary(
+        self, tx: Transaction, keys: SessionKeys, now_ms: int, *, is_primary: bool
+    ) -> None:
+        await tx.change(
+            "UPDATE whatsapp_sessions SET is_primary = ?, updated_at = ? WHERE id = ?",
+            (is_primary, now_ms, keys.id),
+        )
+        payload = {"is_primary": is_primary}
+        await self._tell(tx, keys, EventType.SESSION_PRIMARY, payload, now_ms)
+
+    async def _set_active(
+        self, tx: Transaction, keys: SessionKeys, now_ms: int, *, is_active: bool
+    ) -> None:
+        await tx.change(
+            "UPDATE whatsapp_sessions SET is_active = ?, desired = ?, updated_at = ? WHERE id = ?",
+            (is_active, Desired.STOPPED, now_ms, keys.id),
+        )
+        payload = {"is_active": is_active}
+        await self._tell(tx, keys, EventType.SESSION_ACTIVE, payload, now_ms)
+
+    async def _tell(
+        self,
+        tx: Transaction,
+        keys: SessionKeys,
+        kind: EventType,
+        payload: Mapping[str, object],
+        now_ms: int,
+    ) -> None:
+        event = NewEvent(session=keys, type=kind, payload=payload)
+        await append_events(tx, self._ids, [event], now_ms)
 
 
-async def require_session(tx: Transaction, session_id: str) -> int:
-    row = await tx.one(
-        "SELECT id FROM whatsapp_sessions WHERE uuid = ? AND deleted_at IS NULL", (session_id,)
-    )
-    if row is None:
-        raise no_such_session(session_id)
-    return int(row[0])
-
-
-async def _end_outbox(tx: Transaction, key: int, now_ms: int) -> None:
-    """Give what can't be sent any more an end that says so; nothing stays accepted for ever."""
-    await tx.change(
-        "UPDATE messages SET state = 'failed', error_code = 'session_deleted', error_detail = ?,"
-        " updated_at = ? WHERE whatsapp_session_id = ? AND state = 'accepted'",
-        ("The session was deleted before the message's turn.", now_ms, key),
-    )
-    await tx.change(
-        "UPDATE messages SET state = 'unknown', error_code = 'session_deleted', error_detail = ?,"
-        " updated_at = ? WHERE whatsapp_session_id = ? AND state = 'sending'",
-        ("The session was deleted while the message was being sent.", now_ms, key),
-    )
+async def _session(tx: Transaction, keys: SessionKeys) -> SessionRow:
+    return session_row((await tx.all(f"{_SELECT} WHERE id = ?", (keys.id,)))[0])

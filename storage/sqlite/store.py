@@ -1,29 +1,73 @@
-"""The Store port on one SQLite file."""
+"""All ports of storage on one SQLite file."""
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from storage.sqlite import migrations
+from storage.sqlite.archives import ArchiveTable
+from storage.sqlite.audit import AccessTable
 from storage.sqlite.connection import open_connections
+from storage.sqlite.events import EventTable
 from storage.sqlite.files import prepare_file
 from storage.sqlite.ids import MonotonicIds
+from storage.sqlite.keys import KeyTable
 from storage.sqlite.messages import MessageTable
+from storage.sqlite.outbox import OutboxTable
+from storage.sqlite.privacy import PrivacyTable
+from storage.sqlite.retention import RetentionTable
 from storage.sqlite.sessions import SessionTable
+from storage.sqlite.statuses import StatusTable
+from storage.sqlite.tenants import TenantTable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from storage.archives_index import ArchiveIndex
+    from storage.audit import AccessLog
+    from storage.events import EventLog
+    from storage.keys import Keys
+    from storage.privacy import Privacy
     from storage.sqlite.connection import Connections
     from storage.store import Store
+    from storage.tenants import Tenants
+
+_NAMED: Final = (
+    "subscription_plans",
+    "workspaces",
+    "api_keys",
+    "whatsapp_sessions",
+    "contacts",
+    "chats",
+    "messages",
+    "campaigns",
+    "campaign_logs",
+    "events",
+    "whatsapp_session_access_logs",
+    "whatsapp_session_archives",
+    "media",
+)
+"""The tables whose rows have public ids."""
 
 
-class SqliteStore(SessionTable, MessageTable):
-    """Implements storage.store.Store; made by `open_store`, used on the loop that opened it."""
+class SqliteStore(
+    SessionTable,
+    StatusTable,
+    OutboxTable,
+    MessageTable,
+    TenantTable,
+    KeyTable,
+    EventTable,
+    AccessTable,
+    ArchiveTable,
+    PrivacyTable,
+    RetentionTable,
+):
+    """Implements every port of storage; made by `open_store`, used on the loop that opened it."""
 
     def __init__(self, connections: Connections, ids: MonotonicIds) -> None:
         self._connections = connections
@@ -45,11 +89,9 @@ async def open_store(
     """
     await _prepare(path, busy_timeout_ms)
     async with open_connections(path, busy_timeout_ms) as connections:
-        newest = await connections.read(
-            "SELECT max(uuid) FROM (SELECT max(uuid) AS uuid FROM whatsapp_sessions"
-            " UNION ALL SELECT max(uuid) FROM messages)"
-        )
-        yield SqliteStore(connections, MonotonicIds(newest[0][0]))
+        newest = " UNION ALL ".join(f"SELECT max(uuid) AS uuid FROM {table}" for table in _NAMED)  # noqa: S608
+        rows = await connections.read(f"SELECT max(uuid) FROM ({newest})")  # noqa: S608
+        yield SqliteStore(connections, MonotonicIds(rows[0][0]))
 
 
 async def _prepare(path: Path, busy_timeout_ms: int) -> None:
@@ -65,9 +107,12 @@ async def _prepare(path: Path, busy_timeout_ms: int) -> None:
 def _prepare_blocking(path: Path, busy_timeout_ms: int) -> None:
     prepare_file(path, busy_timeout_ms)
     migrations.apply(path, busy_timeout_ms=busy_timeout_ms)
+    migrations.require_expected(path, busy_timeout_ms=busy_timeout_ms)
 
 
 if TYPE_CHECKING:
 
-    def _implements_the_port(store: SqliteStore) -> Store:
-        return store
+    def _implements_the_ports(
+        store: SqliteStore,
+    ) -> tuple[Store, Tenants, Keys, EventLog, AccessLog, ArchiveIndex, Privacy]:
+        return store, store, store, store, store, store, store

@@ -26,11 +26,13 @@ from actors.state import STOP_REASONS
 from actors.telemetry import Telemetry
 from storage.sqlite import open_store
 from storage.store import SessionStatus
+from storage.tenants import DEFAULT
 from supervisor.clerk import Clerk
 from supervisor.compose import FleetPort, now_ms
 from supervisor.deps import FleetDeps
 from supervisor.fleet import FleetSupervisor
 from supervisor.restarts import FusePolicy, RestartPolicy
+from tests.integration.archive_support import archive_files
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ class World:
     port: FleetPort
     ref: ActorRef[Any]
     store: Store
+    workspace_id: str
     board: LiveBoard
     telemetry: Telemetry
     directory: Path
@@ -93,7 +96,7 @@ class World:
     deaf: bool = False
 
     async def session(self, name: str) -> str:
-        row, _ = await self.store.create_session(name, now_ms())
+        row, _ = await self.store.create_session(self.workspace_id, name, now_ms())
         return row.id
 
     async def start(self, session_id: str) -> Answer:
@@ -114,7 +117,7 @@ class World:
 
     async def becomes(self, session_id: str, status: str, reason: str) -> None:
         async def look() -> bool:
-            row = await self.store.session(session_id)
+            row = await self.store.any_session(session_id)
             return (row.status, row.reason) == (SessionStatus(status), reason)
 
         await eventually_async(look)
@@ -144,7 +147,10 @@ async def world(tmp_path: Path, **changes: Any) -> AsyncIterator[World]:
         deps: dict[str, Any] = {
             "main": main,
             "clerk": Clerk(
-                store=store, directory=lambda sid: tmp_path / "sessions" / sid, now_ms=now_ms
+                store=store,
+                archives=archive_files(tmp_path, store),
+                directory=lambda sid: tmp_path / "sessions" / sid,
+                now_ms=now_ms,
             ),
             "board": LiveBoard(),
             "telemetry": Telemetry(),
@@ -161,7 +167,13 @@ async def world(tmp_path: Path, **changes: Any) -> AsyncIterator[World]:
         }
         ref = FleetSupervisor.start(FleetDeps(**{**deps, **changes}))
         here = World(
-            FleetPort(ref), ref, store, deps["board"], deps["telemetry"], tmp_path / "sessions"
+            FleetPort(ref),
+            ref,
+            store,
+            (await store.workspace_named(DEFAULT)).id,
+            deps["board"],
+            deps["telemetry"],
+            tmp_path / "sessions",
         )
         made.append(here)
         yield here

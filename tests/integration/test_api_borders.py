@@ -42,6 +42,7 @@ def every_route() -> list[tuple[str, str]]:
         store=store,
         live=LiveBoard(),
         fleet=RecordingFleet(),
+        workspace_id="",
         api_key=KEY,
         now_ms=lambda: 0,
         new_wa_id=str,
@@ -58,11 +59,12 @@ OPEN: Final = {"/healthz", "/readyz"}
 
 
 def filled(template: str, session: str = "a", message: str = "01J9ZS8XQ2N4B6D8F0H2K4M6P8") -> str:
-    return template.replace("{session}", session).replace("{message}", message)
+    path = template.replace("{session}", session).replace("{message}", message)
+    return path.replace("{key}", message)
 
 
 def test_the_routes_are_the_known_ones() -> None:
-    assert len([r for r in ROUTES if r[0] != "HEAD"]) == 19
+    assert len([r for r in ROUTES if r[0] != "HEAD"]) == 29
     assert {t for _, t in ROUTES if not t.startswith("/v1/")} == {*OPEN, "/metrics"}
 
 

@@ -15,11 +15,19 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from actors.live import LiveBoard, LiveSession, QrCode
-from actors.messages import Done, EndSession, OutboxChanged, StartSession
+from actors.messages import (
+    Archived,
+    ArchiveSession,
+    Done,
+    EndSession,
+    OutboxChanged,
+    StartSession,
+)
 from api.app import ApiDeps, build_app
 from api.server import ListenFailed, serving
 from storage.sqlite import open_store
 from storage.store import Desired, SessionStatus, StatusChange
+from storage.tenants import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -65,6 +73,8 @@ class RecordingFleet:
                 await self.on_ask(message)
         if isinstance(self.answer, Exception):
             raise self.answer
+        if isinstance(message, ArchiveSession) and self.answer == Done():
+            return Archived(generation=7, bytes=1234, pause_seconds=0.125, seconds=1.5)
         return self.answer
 
     def alive(self) -> bool:
@@ -83,6 +93,8 @@ def _word(message: FleetMessage) -> str:
             return str(kind)
         case OutboxChanged():
             return "outbox"
+        case ArchiveSession():
+            return "archive"
         case _:
             return type(message).__name__
 
@@ -148,8 +160,8 @@ class Api:
         return await self.call("GET", path)
 
     async def new_session(self, name: str = "a", *, desired: Desired = Desired.RUNNING) -> str:
-        row, _ = await self.store.create_session(name, self.deps.now_ms())
-        await self.store.set_desired(row.id, desired, self.deps.now_ms())
+        row, _ = await self.store.create_session(self.deps.workspace_id, name, self.deps.now_ms())
+        await self.store.set_desired(self.deps.workspace_id, row.id, desired, self.deps.now_ms())
         return row.id
 
     async def set_status(self, session_id: str, status: SessionStatus, reason: str) -> None:
@@ -196,6 +208,7 @@ async def running_api(folder: Path, **changes: Any) -> AsyncIterator[Api]:
             "store": store,
             "live": live,
             "fleet": fleet,
+            "workspace_id": (await store.workspace_named(DEFAULT)).id,
             "api_key": KEY,
             "now_ms": wall_ms,
             "new_wa_id": lambda: f"3EB0{next(numbers):018X}",

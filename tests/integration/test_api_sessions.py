@@ -39,6 +39,9 @@ async def test_a_new_session_is_made_and_not_started(api: Api) -> None:
     assert set(session) == {
         "id",
         "name",
+        "provider_type",
+        "is_primary",
+        "is_active",
         "phone_number",
         "status",
         "reason",
@@ -173,10 +176,10 @@ async def test_deleting(api: Api) -> None:
 async def test_deleting_at_the_same_time_is_deleting_once(api: Api) -> None:
     session_id = await api.new_session("a")
     commands = SessionCommands(api.deps)
-    await asyncio.gather(*(commands.delete(session_id) for _ in range(3)))
+    await asyncio.gather(*(commands.delete(api.deps.workspace_id, session_id) for _ in range(3)))
     assert api.fleet.commands == ["delete"]
     with pytest.raises(SessionNotFound):
-        await api.store.session(session_id)
+        await api.store.any_session(session_id)
 
 
 async def test_a_start_during_a_delete_finds_the_session_gone(api: Api) -> None:
@@ -232,13 +235,15 @@ class UnevenStore:
         for _ in range(self._random.choice([0, 1, 5, 50])):
             await asyncio.sleep(0)
 
-    async def session(self, _: str) -> SessionRow:
+    async def session(self, _workspace: str, _session: str) -> SessionRow:
         await self.ping()
         row = self.row
         await self.ping()
         return row
 
-    async def set_desired(self, _: str, desired: Desired, now_ms: int) -> SessionRow:
+    async def set_desired(
+        self, _workspace: str, _session: str, desired: Desired, now_ms: int
+    ) -> SessionRow:
         await self.ping()
         self.row = replace(self.row, desired=desired, updated_ms=now_ms)
         await self.ping()
@@ -247,13 +252,13 @@ class UnevenStore:
 
 async def test_the_last_wish_is_the_last_command(api: Api) -> None:
     session_id = await api.new_session("a", desired=Desired.STOPPED)
-    row = await api.store.session(session_id)
+    row = await api.store.any_session(session_id)
     for seed in range(100):
         uneven: Any = UnevenStore(row, seed)
         commands = SessionCommands(replace(api.deps, store=uneven))
         verbs = [commands.restart, commands.stop, commands.start, commands.stop, commands.restart]
         Random(seed).shuffle(verbs)  # noqa: S311 - only to shuffle
-        await asyncio.gather(*(verb(session_id) for verb in verbs))
+        await asyncio.gather(*(verb("", session_id) for verb in verbs))
         last = api.fleet.commands[-1]
         assert uneven.row.desired is (Desired.STOPPED if last == "stop" else Desired.RUNNING), seed
 
@@ -344,3 +349,17 @@ async def test_a_locked_database_is_busy_and_works_afterwards(tmp_path: Path) ->
             assert (await api.get("/v1/sessions/a")).status == 200
             other.execute("ROLLBACK")
         assert (await api.post("/v1/sessions/a/start")).status == 200
+
+
+async def test_a_session_is_archived_on_demand(api: Api) -> None:
+    await api.new_session("a")
+    done = await api.post("/v1/sessions/a/archive")
+    assert done.status == 200
+    assert done.json == {"generation": 7, "bytes": 1234, "pause_seconds": 0.125, "seconds": 1.5}
+    assert api.fleet.commands == ["archive"]
+    api.fleet.answer = Refused(code="not_connected", message="Start it first.")
+    refused = await api.post("/v1/sessions/a/archive")
+    assert (refused.status, refused.code) == (409, "not_connected")
+    api.fleet.running = False
+    down = await api.post("/v1/sessions/a/archive")
+    assert (down.status, down.code) == (503, "fleet_down")

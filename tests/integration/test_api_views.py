@@ -10,7 +10,9 @@ import pytest
 from prometheus_client import Counter
 from prometheus_client.parser import text_string_to_metric_families
 
+from storage.sqlite import open_store
 from storage.store import Desired, SessionStatus, StoreUnusable
+from storage.tenants import DEFAULT
 from tests.integration.test_api_server import Api, running_api
 
 if TYPE_CHECKING:
@@ -121,27 +123,36 @@ async def test_a_stuck_loop_fails_health_only(api: Api) -> None:
     assert (await api.get("/readyz")).status == 200
 
 
-class BrokenStore:
-    """A store port whose disk is gone."""
+class BreakableStore:
+    """A store whose disk goes when `broken` is set."""
 
-    async def ping(self) -> None:
-        raise StoreUnusable("/canary/path")
+    def __init__(self, store: object) -> None:
+        self._store = store
+        self.broken = False
 
-    async def sessions(self, **_: object) -> list[object]:
+    def __getattr__(self, name: str) -> object:
+        return self._fail if self.broken else getattr(self._store, name)
+
+    async def _fail(self, *_: object, **__: object) -> None:
         raise StoreUnusable("/canary/path")
 
 
 async def test_a_broken_store_is_not_ready_but_still_scraped(tmp_path: Path) -> None:
-    async with running_api(tmp_path, store=BrokenStore()) as api:
-        ready = await api.get("/readyz")
-        assert (ready.status, ready.json["checks"]) == (503, {"store": False, "fleet": True})
-        assert (await api.get("/healthz")).status == 200
-        values = await scrape(api)
-        assert values["wafleet_store_up", ()] == 0
-        assert not [name for name, _ in values if name == "wafleet_sessions"]
-        failed = await api.get("/v1/sessions")
-        assert (failed.status, failed.code) == (503, "storage_unusable")
-        assert b"canary" not in failed.raw
+    async with open_store(tmp_path / "breakable.db") as inner:
+        store = BreakableStore(inner)
+        home = (await inner.workspace_named(DEFAULT)).id
+        async with running_api(tmp_path, store=store, workspace_id=home) as api:
+            assert (await api.get("/readyz")).status == 200
+            store.broken = True
+            ready = await api.get("/readyz")
+            assert (ready.status, ready.json["checks"]) == (503, {"store": False, "fleet": True})
+            assert (await api.get("/healthz")).status == 200
+            values = await scrape(api)
+            assert values["wafleet_store_up", ()] == 0
+            assert not [name for name, _ in values if name == "wafleet_sessions"]
+            failed = await api.get("/v1/sessions")
+            assert (failed.status, failed.code) == (503, "storage_unusable")
+            assert b"canary" not in failed.raw
 
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -180,7 +191,8 @@ async def test_a_scrape_shows_sessions_messages_and_requests(api: Api) -> None:
     assert value("wafleet_sessions", status="connected", reason="") == 0
     assert value("wafleet_messages", direction="outbound", state="accepted") == 1
     assert value("wafleet_messages", direction="outbound", state="read") == 0
-    assert 0 <= value("wafleet_session_evidence_age_seconds", session="a") < 60
+    home = {"workspace": api.deps.workspace_id}
+    assert 0 <= value("wafleet_session_evidence_age_seconds", session="a", **home) < 60
     assert value("wafleet_launches_total") == 1
     route = "/v1/sessions/{session}"
     assert value("wafleet_http_requests_total", route=route, method="GET", status="404") == 1
@@ -196,7 +208,7 @@ async def test_a_scrape_shows_sessions_messages_and_requests(api: Api) -> None:
 
 async def test_a_scrape_counts_beyond_one_page(api: Api) -> None:
     for n in range(501):
-        await api.store.create_session(f"s{n}", api.deps.now_ms())
+        await api.store.create_session(api.deps.workspace_id, f"s{n}", api.deps.now_ms())
     values = await scrape(api)
     labels = (("reason", "created"), ("status", "disconnected"))
     assert values["wafleet_sessions", labels] == 501

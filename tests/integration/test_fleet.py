@@ -87,7 +87,7 @@ async def test_a_network_that_is_down_is_no_crash_loop(tmp_path: Path) -> None:
         for life in range(1, 9):
             tell(await fleet.child(one, life), Leave(ExitKind.CRASH, "unreachable"))
         await fleet.child(one, 9)
-        assert (await fleet.store.session(one)).status is SessionStatus.DISCONNECTED
+        assert (await fleet.store.any_session(one)).status is SessionStatus.DISCONNECTED
 
 
 async def test_a_quarantine_ends_by_itself(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ async def test_an_exit_that_is_told_twice_counts_once(tmp_path: Path) -> None:
             tell(fleet.ref, echo)
         assert await fleet.start(one) == Done()  # handled after the echoes
         await fleet.child(one, 2)
-        assert (await fleet.store.session(one)).status is not SessionStatus.FAILED
+        assert (await fleet.store.any_session(one)).status is not SessionStatus.FAILED
 
 
 async def _backing_off(fleet: World) -> bool:
@@ -246,7 +246,7 @@ async def test_a_delete_wins_over_starts_and_removes_everything(tmp_path: Path) 
             assert isinstance(results[1], Refused)
             assert results[1].code == "session_not_found"
             with pytest.raises(SessionNotFound):
-                await fleet.store.session(one)
+                await fleet.store.any_session(one)
             assert not (fleet.directory / one).exists()
             running = [r for sid, _, r in fleet.children if sid == one]
             assert not any(ref.is_alive() for ref in running)
@@ -274,7 +274,7 @@ async def test_a_logout_of_a_stopped_session_forgets_the_login_and_says_what_is_
             (fleet.directory / session_id).mkdir()
             for _ in range(2):
                 assert await fleet.end(session_id, StopKind.LOGOUT) == Done()
-                row = await fleet.store.session(session_id)
+                row = await fleet.store.any_session(session_id)
                 assert (row.reason, row.detail) == ("logged_out", detail)
             assert not (fleet.directory / session_id).exists()
         await fleet.start(one)

@@ -17,6 +17,7 @@ from actors.messages import Begin, Outcome, TimerFired
 from actors.recorder import Recorder
 from storage.sqlite import open_store
 from storage.store import NewInbound
+from tests.integration.tenant_support import home_of
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ async def test_writes_wait_for_a_locked_database_and_keep_their_order(tmp_path: 
     """What WhatsApp has acknowledged is not lost because another program holds the database."""
     path = tmp_path / "wafleet.db"
     async with open_store(path, busy_timeout_ms=50) as store:
-        row, _ = await store.create_session("one", 1)
+        home = await home_of(store)
+        row, _ = await store.create_session(home, "one", 1)
         main = Bridge(asyncio.get_running_loop(), "main")
         ref = Scribe.start(main, store, row.id)
         scribe = ref._actor_weakref()
@@ -102,7 +104,7 @@ async def test_writes_wait_for_a_locked_database_and_keep_their_order(tmp_path: 
             return scribe.drained
 
         await eventually_async(drained)
-        found = await store.messages(row.id)
+        found = await store.messages(home, row.id)
         assert [message.wa_id for message in reversed(found)] == [f"A{n}" for n in range(5)]
         ref.stop()
         await main.close(5)

@@ -17,6 +17,7 @@ import pytest
 
 from storage.sqlite import SqliteStore, open_store
 from storage.store import MessageState, NewOutbound, StoreBusy
+from tests.integration.tenant_support import home_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -45,12 +46,13 @@ from storage.store import NewOutbound
 
 async def main():
     async with open_store(Path(sys.argv[1])) as store:
-        session, _ = await store.create_session("sales", 1)
+        home = (await store.workspace_named("default")).id
+        session, _ = await store.create_session(home, "sales", 1)
         number = 0
         while True:
             new = NewOutbound(session_id=session.id, chat="1@c.us",
                               wa_id=f"{sys.argv[2]}-{number}", body="x" * 100, now_ms=1)
-            row = await store.accept_message(new)
+            row = await store.accept_message(home, new)
             print("accepted", row.id, flush=True)
             if number % 3 == 0:
                 claimed = await store.claim_next(session.id, 2)
@@ -72,6 +74,11 @@ async def store(path: Path) -> AsyncIterator[SqliteStore]:
         yield opened
 
 
+@pytest.fixture
+async def home(store: SqliteStore) -> str:
+    return await home_of(store)
+
+
 @contextmanager
 def lock_held_by_another_process(path: Path) -> Iterator[subprocess.Popen[str]]:
     other = subprocess.Popen(
@@ -89,28 +96,30 @@ def lock_held_by_another_process(path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 async def test_a_foreign_lock_is_reported_in_time_and_then_forgotten(
-    path: Path, store: SqliteStore
+    path: Path, store: SqliteStore, home: str
 ) -> None:
-    session, _ = await store.create_session("sales", NOW)
+    session, _ = await store.create_session(home, "sales", NOW)
     with lock_held_by_another_process(path):
         begun = time.monotonic()
         with pytest.raises(StoreBusy) as caught:
-            await store.create_session("support", NOW)
+            await store.create_session(home, "support", NOW)
         waited = time.monotonic() - begun
         assert BUSY_MS / 1000 * 0.9 <= waited < BUSY_MS / 1000 + 1
         assert caught.value.code == "storage_busy"
-        assert await store.sessions() == [session], "reading goes on"
+        assert await store.sessions(home) == [session], "reading goes on"
         async with open_store(path, busy_timeout_ms=BUSY_MS) as second:
             await second.ping()  # a program that only reads can even start
-    _, made = await store.create_session("support", NOW)
+    _, made = await store.create_session(home, "support", NOW)
     assert made
 
 
-async def test_calls_that_queue_up_share_one_wait(path: Path, store: SqliteStore) -> None:
+async def test_calls_that_queue_up_share_one_wait(
+    path: Path, store: SqliteStore, home: str
+) -> None:
     with lock_held_by_another_process(path):
         begun = time.monotonic()
         answers = await asyncio.gather(
-            *(store.create_session(f"s{number}", NOW) for number in range(20)),
+            *(store.create_session(home, f"s{number}", NOW) for number in range(20)),
             return_exceptions=True,
         )
         assert all(isinstance(answer, StoreBusy) for answer in answers)
@@ -119,25 +128,27 @@ async def test_calls_that_queue_up_share_one_wait(path: Path, store: SqliteStore
         assert await tx.all("PRAGMA busy_timeout") == [(BUSY_MS,)]
 
 
-async def test_a_killed_lock_holder_frees_the_lock(path: Path, store: SqliteStore) -> None:
+async def test_a_killed_lock_holder_frees_the_lock(
+    path: Path, store: SqliteStore, home: str
+) -> None:
     with lock_held_by_another_process(path) as other:
-        waiting = asyncio.create_task(store.create_session("sales", NOW))
+        waiting = asyncio.create_task(store.create_session(home, "sales", NOW))
         other.kill()
         assert (await waiting)[1]
 
 
-async def test_reads_do_not_wait_for_a_long_write(store: SqliteStore) -> None:
-    session, _ = await store.create_session("sales", NOW)
+async def test_reads_do_not_wait_for_a_long_write(store: SqliteStore, home: str) -> None:
+    session, _ = await store.create_session(home, "sales", NOW)
     async with store._connections.write() as tx:
         await tx.change("UPDATE whatsapp_sessions SET reason = 'half'")
         async with asyncio.timeout(5):
-            assert await store.sessions() == [session], "and see only what is committed"
+            assert await store.sessions(home) == [session], "and see only what is committed"
             await store.ping()
-    assert (await store.session(session.id)).reason == "half"
+    assert (await store.session(home, session.id)).reason == "half"
 
 
-async def test_an_error_inside_a_transaction_undoes_it(store: SqliteStore) -> None:
-    session, _ = await store.create_session("sales", NOW)
+async def test_an_error_inside_a_transaction_undoes_it(store: SqliteStore, home: str) -> None:
+    session, _ = await store.create_session(home, "sales", NOW)
 
     async def fail_half_way() -> None:
         async with store._connections.write() as tx:
@@ -146,21 +157,31 @@ async def test_an_error_inside_a_transaction_undoes_it(store: SqliteStore) -> No
 
     with pytest.raises(ZeroDivisionError):
         await fail_half_way()
-    assert await store.session(session.id) == session
+    assert await store.session(home, session.id) == session
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["once", "and_while_it_rolls_back"])
-async def test_a_cancelled_caller_leaves_all_or_nothing(store: SqliteStore, again: bool) -> None:
+async def test_a_cancelled_caller_leaves_all_or_nothing(
+    store: SqliteStore, home: str, again: bool
+) -> None:
     """Cancel while each statement of the transaction runs; the next write must always work."""
-    session, _ = await store.create_session("sales", NOW)
+    session, _ = await store.create_session(home, "sales", NOW)
     loop = asyncio.get_running_loop()
     writer = store._connections._writer
     outcomes = []
-    for nth in range(1, 8):
+    statements: list[str] = []
+    for wa_id in ("first", "second"):  # the first of a chat has to make the chat too
+        statements.clear()
+        new = NewOutbound(session_id=session.id, chat="1@c.us", wa_id=wa_id, body="x", now_ms=NOW)
+        await writer.set_trace_callback(statements.append)
+        await store.accept_message(home, new)
+    await writer.set_trace_callback(None)  # type: ignore[arg-type]
+    commit = statements.index("COMMIT") + 1
+    for nth in range(1, commit + 3):
         new = NewOutbound(
             session_id=session.id, chat="1@c.us", wa_id=f"A{nth}", body="x", now_ms=NOW
         )
-        call = asyncio.create_task(store.accept_message(new))
+        call = asyncio.create_task(store.accept_message(home, new))
         seen = itertools.count(1)
 
         def watch(
@@ -177,30 +198,32 @@ async def test_a_cancelled_caller_leaves_all_or_nothing(store: SqliteStore, agai
         [answer] = await asyncio.gather(call, return_exceptions=True)
         await writer.set_trace_callback(None)  # type: ignore[arg-type]
         assert not isinstance(answer, Exception), answer
-        stored = {row.wa_id for row in await store.messages(session.id)}
+        stored = {row.wa_id for row in await store.messages(home, session.id)}
         # A caller that got its answer finds the row; one cancelled before COMMIT does not.
         outcomes.append((isinstance(answer, asyncio.CancelledError), new.wa_id in stored))
-        after, made = await store.create_session(f"s{nth}", NOW)
+        after, made = await store.create_session(home, f"s{nth}", NOW)
         assert made
-        assert (await store.session(after.id)) == after
-    assert outcomes[:4] == [(True, False)] * 4, "BEGIN, SELECT, INSERT, SELECT"
-    assert outcomes[4] == (True, True), "COMMIT was under way: it counts"
-    assert outcomes[5:] == [(False, True)] * 2, "there is no sixth statement"
+        assert (await store.session(home, after.id)) == after
+    before = commit - 1
+    assert before > 4
+    assert outcomes[:before] == [(True, False)] * before, "from BEGIN to the last SELECT"
+    assert outcomes[before] == (True, True), "COMMIT was under way: it counts"
+    assert outcomes[commit:] == [(False, True)] * 2, "there is no further statement"
 
 
-async def test_a_call_cancelled_while_it_waits_takes_no_turn(store: SqliteStore) -> None:
+async def test_a_call_cancelled_while_it_waits_takes_no_turn(store: SqliteStore, home: str) -> None:
     async with store._connections.write():
-        waiting = [asyncio.create_task(store.create_session(f"s{n}", NOW)) for n in range(5)]
+        waiting = [asyncio.create_task(store.create_session(home, f"s{n}", NOW)) for n in range(5)]
         await asyncio.sleep(0)
         for call in waiting[::2]:
             call.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    assert [row.name for row in await store.sessions()] == ["s1", "s3"]
+    assert [row.name for row in await store.sessions(home)] == ["s1", "s3"]
 
 
-async def test_writes_take_their_turn_in_order(store: SqliteStore) -> None:
-    rows = await asyncio.gather(*(store.create_session(f"s{n:02}", NOW) for n in range(50)))
-    assert [row.name for row, _ in rows] == [row.name for row in await store.sessions()]
+async def test_writes_take_their_turn_in_order(store: SqliteStore, home: str) -> None:
+    rows = await asyncio.gather(*(store.create_session(home, f"s{n:02}", NOW) for n in range(50)))
+    assert [row.name for row, _ in rows] == [row.name for row in await store.sessions(home)]
 
 
 def announced_until_killed(path: Path, life: int) -> list[list[str]]:
@@ -227,8 +250,9 @@ async def test_what_was_acknowledged_survives_sigkill(path: Path) -> None:
         for verb, message_id in await asyncio.to_thread(announced_until_killed, path, life):
             (promised if verb == "accepted" else claimed).add(message_id)
         async with open_store(path) as store:
-            [session] = await store.sessions()
-            rows = await store.messages(session.id, limit=100_000)
+            home = await home_of(store)
+            [session] = await store.sessions(home)
+            rows = await store.messages(home, session.id, limit=100_000)
             stored = {row.id: row for row in rows}
             assert promised <= stored.keys()
             assert len(stored) <= len(promised) + life + 1, "at most the last one unannounced"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +10,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from storage.sqlite import SqliteStore, open_store
-from storage.sqlite.connection import READERS
 from storage.store import (
     Direction,
     MessageNotFound,
@@ -23,12 +20,12 @@ from storage.store import (
     SessionNotFound,
     StoreError,
 )
+from tests.integration.tenant_support import home_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-TRANSIENT = ("launching", "stopping")
 pytestmark = pytest.mark.integration
 
 NOW = 1_800_000_000_000
@@ -43,15 +40,26 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 
 @pytest.fixture
-async def session_id(store: SqliteStore) -> str:
-    return (await store.create_session("sales", NOW))[0].id
+async def home(store: SqliteStore) -> str:
+    return await home_of(store)
+
+
+@pytest.fixture
+async def session_id(store: SqliteStore, home: str) -> str:
+    return (await store.create_session(home, "sales", NOW))[0].id
 
 
 async def accept(
-    store: SqliteStore, session_id: str, wa_id: str, *, chat: str = CHAT, body: str = "hello"
+    store: SqliteStore,
+    session_id: str,
+    wa_id: str,
+    *,
+    chat: str = CHAT,
+    body: str = "hello",
 ) -> MessageRow:
     return await store.accept_message(
-        NewOutbound(session_id=session_id, chat=chat, wa_id=wa_id, body=body, now_ms=NOW)
+        await home_of(store),
+        NewOutbound(session_id=session_id, chat=chat, wa_id=wa_id, body=body, now_ms=NOW),
     )
 
 
@@ -68,7 +76,7 @@ def inbound(session_id: str, wa_id: str, *, chat: str = CHAT, body: str = "hi") 
     )
 
 
-async def test_accepting(store: SqliteStore, session_id: str) -> None:
+async def test_accepting(store: SqliteStore, home: str, session_id: str) -> None:
     row = await accept(store, session_id, "A1")
     assert (row.state, row.direction, row.attempts) == (
         MessageState.ACCEPTED,
@@ -77,16 +85,16 @@ async def test_accepting(store: SqliteStore, session_id: str) -> None:
     )
     assert (row.session_id, row.chat, row.wa_id, row.body) == (session_id, CHAT, "A1", "hello")
     assert (row.created_ms, row.sent_ms, row.error_code) == (NOW, None, None)
-    assert await store.message(session_id, row.id) == row
+    assert await store.message(home, session_id, row.id) == row
 
 
-async def test_the_same_wa_id_is_refused(store: SqliteStore, session_id: str) -> None:
+async def test_the_same_wa_id_is_refused(store: SqliteStore, home: str, session_id: str) -> None:
     first = await accept(store, session_id, "A1")
     with pytest.raises(StoreError) as caught:
         await accept(store, session_id, "A1", body="other")
     assert caught.value.code == "storage_failed"
     assert "other" not in str(caught.value)
-    assert await store.messages(session_id) == [first]
+    assert await store.messages(home, session_id) == [first]
 
 
 async def test_claiming_is_first_in_first_out(store: SqliteStore, session_id: str) -> None:
@@ -108,36 +116,40 @@ async def test_concurrent_claims_take_each_message_once(
     assert order == sorted(row.id for row in accepted), "each once, in order of acceptance"
 
 
-async def test_claims_stay_within_their_session(store: SqliteStore, session_id: str) -> None:
-    other, _ = await store.create_session("support", NOW)
+async def test_claims_stay_within_their_session(
+    store: SqliteStore, home: str, session_id: str
+) -> None:
+    other, _ = await store.create_session(home, "support", NOW)
     await accept(store, session_id, "A1")
     assert await store.claim_next(other.id, NOW) is None
     assert await store.claim_next(NOBODY, NOW) is None
 
 
-async def test_an_unsent_message_is_the_next_again(store: SqliteStore, session_id: str) -> None:
+async def test_an_unsent_message_is_the_next_again(
+    store: SqliteStore, home: str, session_id: str
+) -> None:
     first = await accept(store, session_id, "A1")
     await accept(store, session_id, "A2")
     await store.claim_next(session_id, NOW)
     await store.record_unsent(first.id, NOW + 1)
-    row = await store.message(session_id, first.id)
+    row = await store.message(home, session_id, first.id)
     assert (row.state, row.attempts) == (MessageState.ACCEPTED, 0)
     again = await store.claim_next(session_id, NOW + 2)
     assert again is not None
     assert (again.id, again.attempts) == (first.id, 1)
     await store.record_sent(first.id, 1, NOW + 3)
     await store.record_unsent(first.id, NOW + 4)  # too late: it was sent
-    assert (await store.message(session_id, first.id)).state is MessageState.SENT
+    assert (await store.message(home, session_id, first.id)).state is MessageState.SENT
 
 
-async def test_receipts_fill_in_times_once(store: SqliteStore, session_id: str) -> None:
+async def test_receipts_fill_in_times_once(store: SqliteStore, home: str, session_id: str) -> None:
     row = await accept(store, session_id, "A1")
     await store.claim_next(session_id, NOW)
     sent = await store.record_sent(row.id, 1, NOW + 10)
     assert (sent.state, sent.sent_ms, sent.delivered_ms) == (MessageState.SENT, NOW + 10, None)
     assert await store.record_acks(session_id, ["A1"], 3, NOW + 20) == 1
     assert await store.record_acks(session_id, ["A1"], 2, NOW + 30) == 0
-    read = await store.message(session_id, row.id)
+    read = await store.message(home, session_id, row.id)
     assert (read.state, read.sent_ms, read.delivered_ms, read.read_ms) == (
         MessageState.READ,
         NOW + 10,
@@ -147,7 +159,9 @@ async def test_receipts_fill_in_times_once(store: SqliteStore, session_id: str) 
     assert await store.record_sent(row.id, 1, NOW + 40) == read
 
 
-async def test_a_receipt_repairs_a_wrong_belief(store: SqliteStore, session_id: str) -> None:
+async def test_a_receipt_repairs_a_wrong_belief(
+    store: SqliteStore, home: str, session_id: str
+) -> None:
     for wa_id in ("A1", "A2"):
         await accept(store, session_id, wa_id)
     lost, failed = [await store.claim_next(session_id, NOW) for _ in range(2)]
@@ -157,7 +171,7 @@ async def test_a_receipt_repairs_a_wrong_belief(store: SqliteStore, session_id: 
     await store.record_failed(failed.id, "send_refused", "no", NOW + 1)
     assert await store.record_acks(session_id, ["A1", "A2", "theirs"], 2, NOW + 2) == 2
     for row in (lost, failed):
-        after = await store.message(session_id, row.id)
+        after = await store.message(home, session_id, row.id)
         assert (after.state, after.error_code, after.error_detail) == (
             MessageState.DELIVERED,
             None,
@@ -166,24 +180,28 @@ async def test_a_receipt_repairs_a_wrong_belief(store: SqliteStore, session_id: 
         assert (after.sent_ms, after.delivered_ms) == (NOW + 2, NOW + 2)
 
 
-async def test_a_refusal_counts_only_before_sent(store: SqliteStore, session_id: str) -> None:
+async def test_a_refusal_counts_only_before_sent(
+    store: SqliteStore, home: str, session_id: str
+) -> None:
     await accept(store, session_id, "A1")
     await accept(store, session_id, "A2")
     first = await store.claim_next(session_id, NOW)
     assert first is not None
     await store.record_sent(first.id, 1, NOW)
     assert await store.record_acks(session_id, ["A1", "A2"], -1, NOW + 1) == 1
-    states = {row.wa_id: (row.state, row.error_code) for row in await store.messages(session_id)}
+    states = {
+        row.wa_id: (row.state, row.error_code) for row in await store.messages(home, session_id)
+    }
     assert states == {
         "A1": (MessageState.SENT, None),
         "A2": (MessageState.FAILED, "send_refused"),
     }
 
 
-async def test_failing_and_losing_track(store: SqliteStore, session_id: str) -> None:
+async def test_failing_and_losing_track(store: SqliteStore, home: str, session_id: str) -> None:
     row = await accept(store, session_id, "A1")
     await store.record_unknown(row.id, "no_answer", "x", NOW)  # not sending: nothing happens
-    assert (await store.message(session_id, row.id)).state is MessageState.ACCEPTED
+    assert (await store.message(home, session_id, row.id)).state is MessageState.ACCEPTED
     await store.claim_next(session_id, NOW)
     failed = await store.record_failed(row.id, "not_on_whatsapp", "no account", NOW + 1)
     assert (failed.state, failed.error_code, failed.error_detail) == (
@@ -205,8 +223,10 @@ async def test_many_receipts_at_once(store: SqliteStore, session_id: str) -> Non
     assert await store.record_acks(NOBODY, ["A1"], 2, NOW) == 0
 
 
-async def test_receipts_touch_only_own_messages(store: SqliteStore, session_id: str) -> None:
-    other, _ = await store.create_session("support", NOW)
+async def test_receipts_touch_only_own_messages(
+    store: SqliteStore, home: str, session_id: str
+) -> None:
+    other, _ = await store.create_session(home, "support", NOW)
     await accept(store, other.id, "A1")
     await store.record_inbound(inbound(session_id, "A1"))
     assert await store.record_acks(session_id, ["A1"], 3, NOW) == 0
@@ -230,36 +250,40 @@ async def test_an_inbound_message_is_stored_once(store: SqliteStore, session_id:
         await store.record_inbound(inbound(NOBODY, "B2"))
 
 
-async def test_listing(store: SqliteStore, session_id: str) -> None:
+async def test_listing(store: SqliteStore, home: str, session_id: str) -> None:
     for number in range(6):
         await accept(store, session_id, f"A{number}", chat=f"{number % 2}@c.us")
         await store.record_inbound(inbound(session_id, f"B{number}", chat=f"{number % 2}@c.us"))
-    everything = await store.messages(session_id)
+    everything = await store.messages(home, session_id)
     assert [row.wa_id for row in everything[:4]] == ["B5", "A5", "B4", "A4"]
     assert len(everything) == 12
     pages: list[MessageRow] = []
-    while page := await store.messages(session_id, before=pages[-1].id if pages else None, limit=5):
+    while page := await store.messages(
+        home, session_id, before=pages[-1].id if pages else None, limit=5
+    ):
         pages += page
     assert pages == everything
-    out = await store.messages(session_id, direction=Direction.OUTBOUND)
+    out = await store.messages(home, session_id, direction=Direction.OUTBOUND)
     assert [row.wa_id for row in out] == ["A5", "A4", "A3", "A2", "A1", "A0"]
-    both = await store.messages(session_id, direction=Direction.INBOUND, chat="1@c.us", limit=2)
+    both = await store.messages(
+        home, session_id, direction=Direction.INBOUND, chat="1@c.us", limit=2
+    )
     assert [row.wa_id for row in both] == ["B5", "B3"]
-    assert await store.messages(session_id, chat="9@c.us") == []
+    assert await store.messages(home, session_id, chat="9@c.us") == []
     assert await store.message_counts() == {
         (Direction.OUTBOUND, MessageState.ACCEPTED): 6,
         (Direction.INBOUND, MessageState.RECEIVED): 6,
     }
 
 
-async def test_a_missing_message_is_named(store: SqliteStore, session_id: str) -> None:
-    other, _ = await store.create_session("support", NOW)
+async def test_a_missing_message_is_named(store: SqliteStore, home: str, session_id: str) -> None:
+    other, _ = await store.create_session(home, "support", NOW)
     foreign = await accept(store, other.id, "A1")
     received = await store.record_inbound(inbound(session_id, "B1"))
     assert received is not None
     for call in (
-        store.message(session_id, foreign.id),
-        store.message(session_id, NOBODY),
+        store.message(home, session_id, foreign.id),
+        store.message(home, session_id, NOBODY),
         store.record_sent(NOBODY, 1, NOW),
         store.record_failed(NOBODY, "x", "y", NOW),
         store.record_sent(received.id, 1, NOW),
@@ -271,63 +295,13 @@ async def test_a_missing_message_is_named(store: SqliteStore, session_id: str) -
 
 
 async def test_a_value_that_cannot_be_stored_changes_nothing(
-    store: SqliteStore, session_id: str
+    store: SqliteStore, home: str, session_id: str
 ) -> None:
     row = await accept(store, session_id, "A1")
     with pytest.raises(StoreError):
         await store.claim_next(session_id, 2**70)  # more than 64 bits
-    assert await store.message(session_id, row.id) == row
+    assert await store.message(home, session_id, row.id) == row
     assert await store.claim_next(session_id, NOW) is not None
-
-
-async def test_no_call_reads_a_whole_table(
-    tmp_path: Path, store: SqliteStore, session_id: str
-) -> None:
-    """Every statement of a tour through the port goes by an index, however many rows there are."""
-    connections = store._connections
-    readers = [await connections._readers.get() for _ in range(READERS)]
-    for reader in readers:
-        connections._readers.put_nowait(reader)
-    statements: list[str] = []
-    for connection in (connections._writer, *readers):
-        await connection.set_trace_callback(statements.append)
-    row = await accept(store, session_id, "A1")
-    await store.claim_next(session_id, NOW)
-    await store.record_unknown(row.id, "no_answer", "x", NOW)
-    await store.unknown_messages(session_id)
-    await store.record_unsent(row.id, NOW)
-    await store.record_failed(row.id, "x", "y", NOW)
-    await store.record_sent(row.id, 1, NOW)
-    await store.record_acks(session_id, ["A1", "A2"], 2, NOW)
-    await store.record_inbound(inbound(session_id, "B1"))
-    await store.message(session_id, row.id)
-    for direction in (None, Direction.INBOUND):
-        for chat in (None, CHAT):
-            await store.messages(session_id, before=row.id, direction=direction, chat=chat)
-    await store.settle_after_boot("supervisor_died", TRANSIENT, NOW)
-    await store.delete_session(session_id, NOW)
-    for connection in (connections._writer, *readers):
-        await connection.set_trace_callback(None)  # type: ignore[arg-type]
-
-    with closing(sqlite3.connect(tmp_path / "wafleet.db")) as plain:
-        plans = {
-            statement: [step[3] for step in plain.execute(f"EXPLAIN QUERY PLAN {statement}")]
-            for statement in statements
-            if statement not in {"BEGIN IMMEDIATE", "COMMIT"}
-        }
-    assert len(plans) > 20
-    slow = {
-        statement: plan
-        for statement, plan in plans.items()
-        if any(step.startswith("USE TEMP B-TREE") or is_whole(step) for step in plan)
-    }
-    assert not slow
-    [receipts] = [" ".join(plan) for statement, plan in plans.items() if "wa_id IN" in statement]
-    assert "wa_id=?" in receipts, "not by session alone"
-
-
-def is_whole(step: str) -> bool:
-    return step.startswith("SCAN") and "messages_sending" not in step
 
 
 @settings(
@@ -335,10 +309,12 @@ def is_whole(step: str) -> bool:
 )
 @example(body="half \ud83d and \udc00, whole \U0001f600, nul \0")
 @given(body=st.text(alphabet=st.characters(exclude_categories=()), max_size=40))
-async def test_any_text_comes_back(store: SqliteStore, session_id: str, body: str) -> None:
+async def test_any_text_comes_back(
+    store: SqliteStore, home: str, session_id: str, body: str
+) -> None:
     """Half surrogate pairs, which pages do send, are replaced; all else comes back as it was."""
     wa_id = body.encode("utf-16-le", "surrogatepass").hex()
     row = await store.record_inbound(inbound(session_id, wa_id, body=body))
     if row is not None:
         whole = body.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-        assert (await store.message(session_id, row.id)).body == whole
+        assert (await store.message(home, session_id, row.id)).body == whole

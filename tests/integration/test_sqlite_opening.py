@@ -13,6 +13,7 @@ import pytest
 from storage.sqlite import open_store
 from storage.sqlite.files import APPLICATION_ID
 from storage.store import NewOutbound, StoreFull, StoreUnusable
+from tests.integration.tenant_support import home_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,16 +26,18 @@ NOW = 1_800_000_000_000
 
 async def fill(path: Path, messages: int = 200) -> None:
     async with open_store(path) as store:
-        session, _ = await store.create_session("sales", NOW)
+        home = await home_of(store)
+        session, _ = await store.create_session(home, "sales", NOW)
         for number in range(messages):
             await store.accept_message(
+                home,
                 NewOutbound(
                     session_id=session.id,
                     chat="1@c.us",
                     wa_id=f"A{number}",
                     body="x" * 500,
                     now_ms=NOW,
-                )
+                ),
             )
 
 
@@ -45,7 +48,8 @@ def modes_in(directory: Path) -> dict[str, int]:
 async def test_a_new_file_is_private_and_complete(tmp_path: Path) -> None:
     path = tmp_path / "wafleet.db"
     async with open_store(path) as store:
-        await store.create_session("sales", NOW)
+        home = await home_of(store)
+        await store.create_session(home, "sales", NOW)
         modes = modes_in(tmp_path)
         assert set(modes) == {"wafleet.db", "wafleet.db-wal", "wafleet.db-shm"}
         assert set(modes.values()) == {0o600}
@@ -81,7 +85,8 @@ async def test_any_file_name_works(tmp_path: Path, name: str) -> None:
     await fill(directory / name, 1)
     assert modes_in(directory) == {name: 0o600}
     async with open_store(directory / name) as store:
-        assert len(await store.sessions()) == 1
+        home = await home_of(store)
+        assert len(await store.sessions(home)) == 1
 
 
 def a_directory(path: Path) -> None:
@@ -189,7 +194,8 @@ async def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
 async def test_a_full_disk_says_so_and_nothing_is_half_done(tmp_path: Path) -> None:
     """SQLite's own limit of pages stands for the disk: it fails at the same places."""
     async with open_store(tmp_path / "wafleet.db") as store:
-        session, _ = await store.create_session("sales", NOW)
+        home = await home_of(store)
+        session, _ = await store.create_session(home, "sales", NOW)
         async with store._connections.write() as tx:
             pages = (await tx.all("PRAGMA page_count"))[0][0]
             await tx.all(f"PRAGMA max_page_count = {pages + 2}")
@@ -203,7 +209,7 @@ async def test_a_full_disk_says_so_and_nothing_is_half_done(tmp_path: Path) -> N
                 body="x" * 3000,
                 now_ms=NOW,
             )
-            accepted.append((await store.accept_message(new)).id)
+            accepted.append((await store.accept_message(home, new)).id)
 
         async def fill_up() -> None:
             for number in range(100):
@@ -211,17 +217,18 @@ async def test_a_full_disk_says_so_and_nothing_is_half_done(tmp_path: Path) -> N
 
         with pytest.raises(StoreFull, match="Free space"):
             await fill_up()
-        assert {row.id for row in await store.messages(session.id)} == set(accepted)
+        assert {row.id for row in await store.messages(home, session.id)} == set(accepted)
         async with store._connections.write() as tx:
             await tx.all("PRAGMA max_page_count = 1000000")
         await accept(100)
-        assert {row.id for row in await store.messages(session.id)} == set(accepted)
+        assert {row.id for row in await store.messages(home, session.id)} == set(accepted)
 
 
 async def test_a_closed_store_refuses(tmp_path: Path) -> None:
     async with open_store(tmp_path / "wafleet.db") as store:
+        home = await home_of(store)
         await store.ping()
-    for call in (store.ping(), store.sessions(), store.create_session("x", NOW)):
+    for call in (store.ping(), store.sessions(home), store.create_session(home, "x", NOW)):
         with pytest.raises(StoreUnusable, match="closed"):
             await call
 
@@ -229,10 +236,12 @@ async def test_a_closed_store_refuses(tmp_path: Path) -> None:
 async def test_closing_lets_what_is_under_way_finish(tmp_path: Path) -> None:
     path = tmp_path / "wafleet.db"
     async with open_store(path) as store:
-        calls = [asyncio.create_task(store.create_session(f"s{n}", NOW)) for n in range(20)]
+        home = await home_of(store)
+        calls = [asyncio.create_task(store.create_session(home, f"s{n}", NOW)) for n in range(20)]
         await asyncio.sleep(0)  # let them all queue up
     answers = await asyncio.gather(*calls, return_exceptions=True)
     made = {answer[0].id for answer in answers if isinstance(answer, tuple)}
     assert all(isinstance(answer, tuple | StoreUnusable) for answer in answers)
     async with open_store(path) as store:
-        assert {row.id for row in await store.sessions()} == made
+        home = await home_of(store)
+        assert {row.id for row in await store.sessions(home)} == made

@@ -30,6 +30,7 @@ from storage.store import (
     MessageNotFound,
     MessageRow,
     MessageState,
+    Provider,
     SessionNotFound,
     SessionRow,
     SessionStatus,
@@ -242,14 +243,20 @@ def test_times_are_rfc_3339_and_exact(ms: int) -> None:
 def session_row(**changes: Any) -> SessionRow:
     fields: dict[str, Any] = {
         "id": ULID,
+        "workspace_id": ULID,
         "name": "a",
+        "provider": Provider.WEBJS,
+        "is_primary": False,
+        "is_active": True,
         "phone_number": None,
         "desired": Desired.RUNNING,
         "status": SessionStatus.QR_SCANNING,
         "reason": "qr_shown",
         "detail": None,
         "since_ms": 1,
+        "last_activity_ms": None,
         "last_connected_ms": None,
+        "created_by": None,
         "created_ms": 0,
         "updated_ms": 2,
     }

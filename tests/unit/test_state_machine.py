@@ -26,6 +26,7 @@ from actors.events import (
     Effect,
     Event,
     Finish,
+    ForgetArchives,
     Launch,
     Launched,
     LaunchFailed,
@@ -167,6 +168,24 @@ def test_every_way_down_stops_the_browser_first(
     assert effects[-1] == Finish()
     assert state.exit is not None
     assert (state.exit.kind, state.exit.cause) == (kind, cause)
+
+
+@pytest.mark.parametrize(
+    ("before", "forgets"),
+    [
+        (TO_CONNECTED, True),
+        ((*TO_CONNECTED, StopRequested(kind=StopKind.STOP)), True),
+        ((*TO_CONNECTED, StopRequested(kind=StopKind.STOP), BrowserStopped()), False),
+    ],
+)
+def test_the_end_of_a_login_is_the_end_of_its_archives(
+    before: tuple[Event, ...], forgets: bool
+) -> None:
+    """However it is told of, as long as the actor runs; a stop or a crash forgets nothing."""
+    state, effects = run(*before)
+    assert ForgetArchives() not in effects
+    _, effects = run(LoggedOut(reason=None), state=state)
+    assert (ForgetArchives() in effects) is forgets
 
 
 def test_a_logout_unlinks_when_it_can_and_says_so_when_it_could_not() -> None:

@@ -35,3 +35,9 @@ def test_an_id_tells_its_time() -> None:
 
 def test_ids_of_two_stores_differ() -> None:
     assert MonotonicIds().next(5) != MonotonicIds().next(5)
+
+
+@given(TIMES, TIMES)
+def test_two_programs_that_go_on_after_the_same_id_differ(before: int, now: int) -> None:
+    last = MonotonicIds().next(before)
+    assert MonotonicIds(last).next(now) != MonotonicIds(last).next(now)

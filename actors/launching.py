@@ -1,0 +1,110 @@
+"""The launch of a session's browser: its lost login restored first, if there is one to restore."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import structlog
+
+from actors.base import tell
+from actors.browser.driver import BrowserFact, ConnectionLost, DriverError
+from actors.events import Launched, LaunchFailed
+from actors.messages import BrowserReported
+
+if TYPE_CHECKING:
+    from pykka import ActorRef
+
+    from actors.archivist import Archivist
+    from actors.browser.driver import Browser
+    from actors.calls import Calls
+    from actors.deps import BrowserSlot, SessionDeps
+    from actors.messages import Outcome
+
+log = structlog.get_logger(__name__)
+
+RESTORE_TIMEOUT: Final = 600.0
+LAUNCH_SLACK: Final = 15.0
+
+
+class LaunchOwner(Protocol):
+    """What the launch asks of its session actor."""
+
+    child_id: str
+    incarnation: int
+
+    @property
+    def actor_ref(self) -> ActorRef[Any]: ...
+
+    def is_leaving(self) -> bool: ...
+
+    def launch_ended(self, event: Launched | LaunchFailed) -> None: ...
+
+
+class Launching:
+    """Owned by one session actor, used once and only from its thread."""
+
+    def __init__(
+        self,
+        *,
+        owner: LaunchOwner,
+        calls: Calls,
+        deps: SessionDeps,
+        slot: BrowserSlot,
+        archivist: Archivist,
+    ) -> None:
+        self._owner = owner
+        self._calls = calls
+        self._deps = deps
+        self._slot = slot
+        self._archivist = archivist
+        self._began_ms = 0
+
+    def begin(self) -> None:
+        """Start; exactly one launch_ended follows."""
+        restore, main = self._archivist.restore, self._deps.main
+        self._calls.place(main, restore, self._restored, deadline=RESTORE_TIMEOUT)
+
+    def _restored(self, outcome: Outcome) -> None:
+        error = outcome.error
+        if error is not None:
+            # going on without the login would end in a QR code for want of some disk space
+            log.error("restore_failed", error=type(error).__name__)
+            self._owner.launch_ended(LaunchFailed(code="restore_failed", detail=str(error)))
+            return
+        self._archivist.restored(outcome.value)
+        if self._owner.is_leaving():
+            self._owner.launch_ended(LaunchFailed(code="stopped", detail="Not launched any more."))
+        else:
+            self._launch()
+
+    def _launch(self) -> None:
+        deps, ref, session_id = self._deps, self._owner.actor_ref, self._owner.child_id
+        incarnation = self._owner.incarnation
+        self._began_ms = deps.now_ms()
+
+        def sink(fact: BrowserFact) -> None:
+            tell(ref, BrowserReported(launch=incarnation, fact=fact))
+
+        async def launch() -> Browser:
+            browser = await deps.driver.launch(session_id, deps.paths(session_id), sink)
+            if not self._slot.offer(browser):
+                await browser.stop(0.0)
+                raise ConnectionLost("The session ended while its browser was being launched.")
+            return browser
+
+        deadline = deps.timeouts.launch + LAUNCH_SLACK
+        self._calls.place(deps.browsers, launch, self._launched, deadline=deadline)
+
+    def _launched(self, outcome: Outcome) -> None:
+        telemetry, error = self._deps.telemetry, outcome.error
+        if error is None:
+            seconds = (self._deps.now_ms() - self._began_ms) / 1000
+            telemetry.launches.labels(result="ok").inc()
+            telemetry.launch_seconds.observe(seconds)
+            log.info("browser_launched", pid=outcome.value.pid, seconds=seconds)
+            self._owner.launch_ended(Launched())
+            return
+        code = error.code if isinstance(error, DriverError) else "launch_failed"
+        telemetry.launches.labels(result=code).inc()
+        log.warning("browser_launch_failed", code=code, error=type(error).__name__)
+        self._owner.launch_ended(LaunchFailed(code=code, detail=str(error)))

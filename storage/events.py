@@ -1,0 +1,86 @@
+"""The EventLog port: what happened, in order of commit, for webhooks, streams and broadcasts.
+
+Events are appended by the store itself, in the transaction of the change that they tell of: none
+without its change, no change of a state without one. What changes nothing makes none. There is no
+event for a wish (`desired`), for `accepted` → `sending` and back, or for a QR code.
+
+Payloads (version 1) are JSON objects that name rows by their public ids. They hold no message body,
+QR code, jid or phone number:
+
+    session.created            provider
+    session.status             status, reason, detail, from (the status before)
+    session.primary            is_primary
+    session.active             is_active
+    session.deleted            nothing
+    message.accepted, .sent, .delivered, .read, .played
+                               message_id, chat_id, kind
+    message.failed, .unknown   message_id, chat_id, kind, code
+    message.received           message_id, chat_id, contact_id (null: none), kind
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+
+class EventType(StrEnum):
+    SESSION_CREATED = "session.created"
+    SESSION_STATUS = "session.status"
+    SESSION_PRIMARY = "session.primary"
+    SESSION_ACTIVE = "session.active"
+    SESSION_DELETED = "session.deleted"
+    MESSAGE_ACCEPTED = "message.accepted"
+    MESSAGE_SENT = "message.sent"
+    MESSAGE_DELIVERED = "message.delivered"
+    MESSAGE_READ = "message.read"
+    MESSAGE_PLAYED = "message.played"
+    MESSAGE_FAILED = "message.failed"
+    MESSAGE_UNKNOWN = "message.unknown"
+    MESSAGE_RECEIVED = "message.received"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """One event. Ids grow in order of commit, so that the last one seen is a place in the log."""
+
+    id: str
+    workspace_id: str
+    session_id: str | None
+    type: str
+    version: int
+    payload: Mapping[str, Any]
+    created_ms: int
+
+
+class EventLog(Protocol):
+    """Reading; whoever follows the log asks again with the last id it has seen.
+
+    `after` None begins with the oldest event kept; an id that retention took begins with the next.
+    """
+
+    async def events(
+        self,
+        workspace_id: str,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        session_id: str | None = None,
+        types: Collection[str] = (),
+    ) -> Sequence[EventRow]:
+        """Return a workspace's events, oldest first; no `types` means all.
+
+        `session_id` may be that of a deleted session. Raises SessionNotFound.
+        """
+
+    async def last_event(self, workspace_id: str) -> str | None:
+        """Return the id of the newest event of a workspace: from there on is what is new."""
+
+    async def all_events(
+        self, *, after: str | None = None, limit: int = 100, types: Collection[str] = ()
+    ) -> Sequence[EventRow]:
+        """Return events of all workspaces, oldest first; for delivery, never for a caller."""

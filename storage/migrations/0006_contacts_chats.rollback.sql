@@ -1,0 +1,5 @@
+DROP TABLE contact_sessions;
+
+DROP TABLE chats;
+
+DROP TABLE contacts;

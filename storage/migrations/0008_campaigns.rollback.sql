@@ -1,0 +1,3 @@
+DROP TABLE campaign_logs;
+
+DROP TABLE campaigns;

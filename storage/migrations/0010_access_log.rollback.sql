@@ -1,0 +1,1 @@
+DROP TABLE whatsapp_session_access_logs;

@@ -1,0 +1,3 @@
+DROP TABLE media;
+
+DROP TABLE whatsapp_session_archives;

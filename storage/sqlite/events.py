@@ -1,0 +1,131 @@
+"""The event log: appended to by every half of the store, inside its transactions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from storage.events import EventRow, EventType
+from storage.sqlite.scope import own_session_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from storage.sqlite.connection import Connections, Row, Transaction
+    from storage.sqlite.ids import MonotonicIds
+    from storage.sqlite.scope import SessionKeys
+
+VERSION: Final = 1
+
+_INSERT: Final = (
+    "INSERT INTO events (uuid, workspace_id, whatsapp_session_id, type, version, payload,"
+    " created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_SELECT: Final = (
+    "SELECT e.uuid, w.uuid, s.uuid, e.type, e.version, e.payload, e.created_at FROM events AS e"
+    " JOIN workspaces AS w ON w.id = e.workspace_id"
+    " LEFT JOIN whatsapp_sessions AS s ON s.id = e.whatsapp_session_id"
+)
+# The place of an id in the log: that event itself, or the last one kept before it.
+_PLACE: Final = "coalesce((SELECT id FROM events WHERE uuid <= ? ORDER BY uuid DESC LIMIT 1), 0)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event about to be committed with its change."""
+
+    session: SessionKeys
+    type: EventType
+    payload: Mapping[str, Any]
+
+
+async def append_events(
+    tx: Transaction, ids: MonotonicIds, events: Sequence[NewEvent], now_ms: int
+) -> None:
+    """Append events in this order, to be committed or undone with what they tell of."""
+    if not events:
+        return
+    await tx.many(
+        _INSERT,
+        [
+            (
+                ids.next(now_ms),
+                event.session.workspace,
+                event.session.id,
+                event.type,
+                VERSION,
+                json.dumps(event.payload, separators=(",", ":")),
+                now_ms,
+            )
+            for event in events
+        ],
+    )
+
+
+class EventTable:
+    """Reads events."""
+
+    def __init__(self, connections: Connections, ids: MonotonicIds) -> None:
+        self._connections = connections
+        self._ids = ids
+
+    async def events(
+        self,
+        workspace_id: str,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        session_id: str | None = None,
+        types: Collection[str] = (),
+    ) -> Sequence[EventRow]:
+        if session_id is not None:
+            read = self._connections.read
+            keys = await own_session_keys(read, workspace_id, session_id, deleted=True)
+            return await self._page("e.whatsapp_session_id = ?", [keys.id], after, limit, types)
+        own = "e.workspace_id = (SELECT id FROM workspaces WHERE uuid = ?)"
+        return await self._page(own, [workspace_id], after, limit, types)
+
+    async def all_events(
+        self, *, after: str | None = None, limit: int = 100, types: Collection[str] = ()
+    ) -> Sequence[EventRow]:
+        return await self._page("TRUE", [], after, limit, types)
+
+    async def last_event(self, workspace_id: str) -> str | None:
+        rows = await self._connections.read(
+            "SELECT uuid FROM events WHERE workspace_id ="
+            " (SELECT id FROM workspaces WHERE uuid = ?) ORDER BY id DESC LIMIT 1",
+            (workspace_id,),
+        )
+        return rows[0][0] if rows else None
+
+    async def _page(
+        self,
+        whose: str,
+        values: Sequence[object],
+        after: str | None,
+        limit: int,
+        types: Collection[str],
+    ) -> Sequence[EventRow]:
+        conditions = [whose, f"e.id > {_PLACE}"]
+        parameters: list[object] = [*values, after or ""]
+        if types:
+            conditions.append(f"e.type IN ({', '.join('?' * len(types))})")
+            parameters += sorted(types)
+        rows = await self._connections.read(
+            f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY e.id LIMIT ?",
+            (*parameters, max(0, limit)),
+        )
+        return [_event_row(row) for row in rows]
+
+
+def _event_row(row: Row) -> EventRow:
+    return EventRow(
+        id=row[0],
+        workspace_id=row[1],
+        session_id=row[2],
+        type=row[3],
+        version=row[4],
+        payload=json.loads(row[5]),
+        created_ms=row[6],
+    )

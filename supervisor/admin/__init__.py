@@ -1,0 +1,1 @@
+"""What the administration commands do; `supervisor.cli_admin` is how they are called."""

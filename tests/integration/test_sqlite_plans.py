@@ -1,0 +1,175 @@
+"""Every statement goes by an index, however many rows there are."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from storage.archives_index import NewArchive
+from storage.audit import NewAccess
+from storage.sqlite import SqliteStore, open_store
+from storage.sqlite.connection import READERS
+from storage.store import Desired, Direction, SessionStatus, StatusChange
+from storage.tenants import PlanLimits, Retention
+from tests.integration.tenant_support import (
+    GROUP,
+    NOW,
+    OTHER,
+    PERSON,
+    furnish,
+    inbound,
+    new_key,
+    outbound,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.integration
+
+# What may be read from end to end: tables of few rows, and indexes of exceptions.
+SMALL = {"workspaces", "subscription_plans", "w", "p"}
+EXCEPTIONS = ("messages_sending", "media_orphans")
+
+
+async def tour(store: SqliteStore) -> None:
+    """Call every method of every port at least once."""
+    await store.create_plan("small", PlanLimits(sessions=5), NOW)
+    await store.set_plan_limits("small", PlanLimits(sessions=9), NOW)
+    await store.plans()
+    tenant = await furnish(store, "acme")
+    home, session = tenant.workspace, tenant.session
+    await store.set_plan(home, "small", NOW)
+    await store.set_retention(home, Retention(messages_ms=1, media_ms=1, events_ms=1), NOW)
+    await store.workspace(home)
+    await store.workspace_named("acme")
+    await store.workspaces()
+    await store.usage(home, NOW)
+    await _sessions(store, home, session)
+    await _messages(store, home, session)
+    await _rest(store, home, session, tenant.key)
+    contact = await store.contact_with_jid(home, PERSON)
+    await store.contacts(home)
+    await store.contact_sessions(home, contact.id)
+    await store.export_contact(home, contact.id, after="0")
+    await store.erase_contact(home, contact.id, NOW)
+    await store.purge_expired(NOW + 100)
+    await store.settle_after_boot("supervisor_died", ("launching", "stopping"), NOW)
+    await store.delete_session(session, NOW)
+
+
+async def _sessions(store: SqliteStore, home: str, session: str) -> None:
+    await store.create_session(home, "sales", NOW)
+    await store.session_named(home, "sales")
+    await store.any_session(session)
+    await store.sessions(home, after="0")
+    await store.all_sessions(after="0")
+    await store.set_desired(home, session, Desired.RUNNING, NOW)
+    await store.set_primary(home, session, NOW)
+    await store.deactivate(home, session, NOW)
+    await store.activate(home, session, NOW)
+    await store.record_qr_code(session, "sealed", NOW)
+    await store.qr_code(home, session)
+    await store.record_status(
+        StatusChange(
+            session_id=session,
+            incarnation=await store.next_incarnation(session),
+            sequence=1,
+            status=SessionStatus.CONNECTED,
+            reason="ready",
+            detail=None,
+            since_ms=NOW,
+        )
+    )
+
+
+async def _messages(store: SqliteStore, home: str, session: str) -> None:
+    row = await store.accept_message(home, outbound(session, "A7"))
+    await store.claim_next(session, NOW)
+    await store.record_unsent(row.id, NOW)
+    await store.claim_next(session, NOW)
+    await store.record_unknown(row.id, "no_answer", "x", NOW)
+    await store.unknown_messages(session)
+    await store.record_failed(row.id, "x", "y", NOW)
+    await store.record_sent(row.id, 1, NOW)
+    await store.record_acks(session, ["A7", "A8"], 2, NOW)
+    await store.record_inbound(inbound(session, "B7", chat=GROUP, sender=OTHER))
+    await store.message(home, session, row.id)
+    for direction in (None, Direction.INBOUND):
+        for chat in (None, PERSON):
+            await store.messages(home, session, before=row.id, direction=direction, chat=chat)
+
+
+async def _rest(store: SqliteStore, home: str, session: str, key: str) -> None:
+    for after in (None, "0"):
+        await store.all_events(after=after)
+        await store.events(home, after=after, types={"session.status"})
+        await store.events(home, after=after, session_id=session)
+    await store.last_event(home)
+    access = NewAccess(action="a", result="b", now_ms=NOW, key=key, session_id=session)
+    await store.append_access(home, access)
+    await store.access_log(home, before=5)
+    await store.access_log(home, before=5, session_id=session)
+    await store.verify_access_log(home)
+    await store.create_key(home, new_key("k2"), NOW)
+    await store.keys(home)
+    await store.key_with_id("k2")
+    await store.touch_key("k2", NOW)
+    await store.revoke_key(home, key, NOW)
+    archive = NewArchive(
+        session_id=session,
+        generation=await store.next_generation(session),
+        path="p",
+        sha256="0" * 64,
+        bytes=1,
+        now_ms=NOW,
+    )
+    await store.add_archive(archive)
+    await store.archives(session)
+    await store.drop_archives(session, 0)
+
+
+async def traced(store: SqliteStore, act: Callable[[SqliteStore], object]) -> list[str]:
+    """Return every statement that `act` runs, with its values."""
+    connections = store._connections
+    readers = [await connections._readers.get() for _ in range(READERS)]
+    for reader in readers:
+        connections._readers.put_nowait(reader)
+    statements: list[str] = []
+    for connection in (connections._writer, *readers):
+        await connection.set_trace_callback(statements.append)
+    await act(store)  # type: ignore[misc]
+    for connection in (connections._writer, *readers):
+        await connection.set_trace_callback(None)  # type: ignore[arg-type]
+    return [s for s in statements if s.startswith(("SELECT", "UPDATE", "INSERT", "DELETE"))]
+
+
+def reads_everything(step: str) -> bool:
+    if step.startswith("USE TEMP B-TREE"):
+        return True
+    verb, name, *_ = step.split()
+    return verb == "SCAN" and name not in SMALL and not step.endswith(EXCEPTIONS)
+
+
+async def test_no_call_reads_a_whole_table(tmp_path: Path) -> None:
+    path = tmp_path / "wafleet.db"
+    async with open_store(path) as store:
+        statements = await traced(store, tour)
+    with closing(sqlite3.connect(path)) as plain:
+        plans = {
+            statement: [step[3] for step in plain.execute(f"EXPLAIN QUERY PLAN {statement}")]
+            for statement in statements
+        }
+    assert len(plans) > 100
+    slow = {
+        statement: plan
+        for statement, plan in plans.items()
+        if any(reads_everything(step) for step in plan)
+    }
+    assert not slow
+    [receipts] = [" ".join(plan) for statement, plan in plans.items() if "wa_id IN" in statement]
+    assert "wa_id=?" in receipts, "not by session alone"
