@@ -170,7 +170,13 @@ class Courier:
             return
         self._in_flight = row
         self._telemetry.accept_to_page_seconds.observe((self._now_ms() - row.created_ms) / 1000)
-        work = partial(self._browser.send_text, chat=row.chat, wa_id=row.wa_id, body=row.body)
+        work = partial(
+            self._browser.send_text,
+            chat=row.chat,
+            wa_id=row.wa_id,
+            body=row.body,
+            again=row.attempts > 1,
+        )
         then = partial(self._answered, row)
         self._calls.place(self._browsers, work, then, deadline=self._send_deadline)
 

@@ -230,8 +230,13 @@ class Browser(Protocol):
         Returns when the document has loaded. Raises CallTimedOut, PageGone, ConnectionLost.
         """
 
-    async def send_text(self, *, chat: str, wa_id: str, body: str) -> SendResult:
+    async def send_text(
+        self, *, chat: str, wa_id: str, body: str, again: bool = False
+    ) -> SendResult:
         """Send one text under the given id and wait for WhatsApp's ack.
+
+        One that WhatsApp Web has already is not sent a second time. With `again` (it may have been
+        handed over before) it is also looked for among the messages that are not loaded.
 
         Raises PageRefused with reason `not_on_whatsapp`, `invalid_jid`, `not_connected`,
         `binding_missing` or `send_refused` when it was certainly not handed over; any other

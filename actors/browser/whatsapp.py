@@ -133,8 +133,10 @@ class WhatsAppBrowser:
         deadlines = self._options.deadlines
         await self._ready_page().navigate(self._options.whatsapp_url, deadlines.open)
 
-    async def send_text(self, *, chat: str, wa_id: str, body: str) -> SendResult:
-        args: dict[str, object] = {"chat": chat, "waId": wa_id, "body": body}
+    async def send_text(
+        self, *, chat: str, wa_id: str, body: str, again: bool = False
+    ) -> SendResult:
+        args: dict[str, object] = {"chat": chat, "waId": wa_id, "body": body, "again": again}
         value = await self._ask("sendText", args, self._options.deadlines.send)
         ack = value.get("ack") if isinstance(value, dict) else None
         if not isinstance(ack, int) or ack < 1:

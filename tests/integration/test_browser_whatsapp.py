@@ -132,6 +132,23 @@ async def test_the_same_id_is_handed_over_once(tmp_path: Path) -> None:
         assert len(truth(simulator, "message_received_from_client")) == 1
 
 
+async def test_what_another_browser_handed_over_is_not_sent_again(tmp_path: Path) -> None:
+    """Its page has not loaded the message; only `again` makes it look further."""
+    chat, text = f"{BOB}@c.us", "once"
+    async with simulating() as simulator:
+        async with linked(tmp_path, simulator, Facts()) as browser:
+            await browser.send_text(chat=chat, wa_id=wa_id(8), body=text)
+        async with linked(tmp_path, simulator, Facts()) as browser:
+            unload = f"WPP.whatsapp.MsgStore.remove('true_{chat}_{wa_id(8)}')"
+            assert await browser._ready_page().evaluate(f"!!{unload}", 10)
+            sent = await browser.send_text(chat=chat, wa_id=wa_id(8), body=text, again=True)
+            assert sent.ack >= 1
+            sent = await browser.send_text(chat=chat, wa_id=wa_id(9), body=text, again=True)
+            assert sent.ack >= 1
+        received = truth(simulator, "message_received_from_client")
+        assert [event["id"] for event in received] == [wa_id(8), wa_id(9)]
+
+
 async def test_a_note_to_self_a_group_and_a_contact_known_by_lid(tmp_path: Path) -> None:
     facts = Facts()
     async with simulating() as simulator:

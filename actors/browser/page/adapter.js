@@ -239,19 +239,22 @@ function wafleetAdapter(config) {
     return { ack: msg.ack };
   }
 
-  /** @param {{chat: string, waId: string, body: string}} args */
-  async function sendText({ chat, waId, body }) {
+  /** `again`: it may have been handed over before, by another page or another life.
+   * @param {{chat: string, waId: string, body: string, again: boolean}} args */
+  async function sendText({ chat, waId, body, again }) {
     let key;
+    let known;
     try {
       requireConnected();
       await requireBindings('send');
       key = ownKey(await resolveChat(chat), waId);
+      known = WPP.whatsapp.MsgStore.get(/** @type {any} */ (key.toString()));
+      if (!known && again) known = await findOwn(chat, waId);
       requireConnected(); // it may have been lost while we asked
     } catch (error) {
       if (error instanceof Refusal) throw error;
       throw new Refusal('send_refused', describe(error)); // nothing was handed over yet
     }
-    const known = WPP.whatsapp.MsgStore.get(/** @type {any} */ (key.toString()));
     if (known) return acknowledged(known); // handed over before: WhatsApp Web keeps trying by itself
     const sent = await WPP.chat.sendTextMessage(key.remote.toString(), body, {
       messageId: key,
@@ -266,21 +269,27 @@ function wafleetAdapter(config) {
     throw new Refusal('send_unconfirmed', `WhatsApp Web did not confirm the message: ${result}`);
   }
 
-  /** @param {{chat: string, waId: string}} args @returns {Promise<number | null>} */
-  async function lookupAck({ chat, waId }) {
+  /** Our message with this id, under either address of its chat, also one that is not loaded.
+   * @param {string} chat @param {string} waId */
+  async function findOwn(chat, waId) {
     await requireBindings('state', 'send', 'lookup');
     const wid = WPP.whatsapp.WidFactory.createWid(chat);
     const { lidPnCache } = WPP.whatsapp;
     const other = wid.isLid() ? lidPnCache.getPhoneNumber(wid) : lidPnCache.getCurrentLid(wid);
     for (const remote of other ? [wid, other] : [wid]) {
       try {
-        return (await WPP.chat.getMessageById(ownKey(remote, waId))).ack ?? null;
+        return await WPP.chat.getMessageById(ownKey(remote, waId));
       } catch (error) {
         const code = /** @type {any} */ (error)?.code;
         if (code !== 'msg_not_found' && code !== 'chat_not_found') throw error;
       }
     }
     return null;
+  }
+
+  /** @param {{chat: string, waId: string}} args @returns {Promise<number | null>} */
+  async function lookupAck({ chat, waId }) {
+    return (await findOwn(chat, waId))?.ack ?? null;
   }
 
   async function refreshQr() {
