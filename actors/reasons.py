@@ -40,6 +40,7 @@ REASONS: Final[dict[str, str]] = {
     # connected
     "ready": "Connected, synced and able to send.",
     "degraded": "Connected, but WhatsApp Web changed: some functions are missing (see detail).",
+    "imported": "A number of the Cloud API, moved in with its credentials; no browser runs for it.",
     # failed
     "chromium_missing": "No Chromium was found; install chromium-headless-shell, then start again.",
     "bundle_missing": "The wa-js bundle is missing; run make setup, then start again.",
@@ -53,9 +54,17 @@ REASONS: Final[dict[str, str]] = {
 }
 
 LASTING: Final[frozenset[str]] = frozenset(
-    {"created", "stopped", "qr_timeout", "logged_out", "supervisor_stopped", "supervisor_died"}
+    {
+        "created",
+        "stopped",
+        "qr_timeout",
+        "logged_out",
+        "supervisor_stopped",
+        "supervisor_died",
+        "imported",
+    }
 )
-"""Reasons of a disconnected session that stay true when wafleet itself ends."""
+"""Reasons that stay true when wafleet itself ends."""
 
 TRANSIENT: Final = frozenset(REASONS) - LASTING
 """Reasons that die with the life of wafleet that wrote them: at the next boot nothing runs."""

@@ -152,7 +152,11 @@ class StatusChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageRow:
-    """One message. `chat` is a jid; `wa_id` is WhatsApp's message id (the key's id part, hex)."""
+    """One message. `chat` is a jid; `wa_id` is WhatsApp's message id (the key's id part, hex).
+
+    `attempts` is how often it was, or may have been, handed to a page; a restored backup counts
+    one for each message that was still to be sent when it was made.
+    """
 
     id: str
     session_id: str
@@ -286,8 +290,9 @@ class Store(Protocol):
         """Mark every session that a previous life left as live as disconnected; return how many.
 
         Live is what is not disconnected or failed, and what is disconnected for one of the
-        `transient` reasons: that life was in the middle of something. Messages left in `sending`
-        become `unknown`: that life died between hand-over and answer.
+        `transient` reasons: that life was in the middle of something. Numbers of the Cloud API stay
+        as they are: they live without us. Messages left in `sending` become `unknown`: that life
+        died between hand-over and answer.
         """
 
     async def claim_next(self, session_id: str, now_ms: int) -> MessageRow | None:

@@ -120,7 +120,7 @@ class StatusTable:
         async with self._connections.write() as tx:
             left = await tx.all(
                 "SELECT id, workspace_id, status FROM whatsapp_sessions"  # noqa: S608 - marks only
-                f" WHERE deleted_at IS NULL AND (status IN ({live})"
+                f" WHERE deleted_at IS NULL AND provider_type = 'webjs' AND (status IN ({live})"
                 f" OR (status = 'disconnected' AND reason IN ({middle})))",
                 (*_LIVE, *transient),
             )

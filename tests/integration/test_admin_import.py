@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from pydantic import SecretStr
 
+from actors.reasons import REASONS, TRANSIENT
 from config.settings import Settings
 from storage.archives_index import NewArchive
 from storage.store import Provider, SessionStatus
@@ -138,6 +139,17 @@ async def test_credentials_are_moved_once_and_sealed(place: Place) -> None:
     with pytest.raises(WorkspaceNotFound):
         async with place.store() as store:
             await store.workspace_named("gamma")
+
+
+async def test_a_boot_leaves_cloud_api_numbers_connected(place: Place) -> None:
+    """Only what needs a browser has ended with a former life; the reason has its sentence."""
+    await run_import(place, EXPORT[:1], apply=True)
+    async with place.store() as store:
+        home = (await store.workspace_named("acme")).id
+        assert await store.settle_after_boot("supervisor_died", TRANSIENT, NOW) == 0
+        [row] = await store.sessions(home)
+        assert (row.status, row.reason) == (SessionStatus.CONNECTED, "imported")
+        assert row.reason in REASONS
 
 
 async def test_nothing_there_is_overwritten(place: Place) -> None:
