@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from actors.state import Limits
     from actors.telemetry import Telemetry
     from storage.archives import Archives
+    from storage.secrets import Secrets
     from storage.store import Store
 
 
@@ -37,6 +38,7 @@ class SessionDeps:
     main: Bridge
     browsers: Bridge
     store: Store
+    secrets: Secrets
     archives: Archives
     archive_times: ArchiveTimes
     driver: BrowserDriver

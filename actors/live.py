@@ -1,7 +1,8 @@
 """What is true of each session right now, for readers outside the actors: the API and /metrics.
 
-Durable state is in the store; this board holds what must not be written to disk (the QR code) or
-changes too often to be (evidence). Actors put frozen values, anybody reads them, from any thread.
+Durable state is in the store; this board also holds what must not be on the disk in clear (the QR
+code) and what changes too often to be written (evidence). Actors put frozen values, anybody reads
+them, from any thread.
 """
 
 from __future__ import annotations

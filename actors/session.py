@@ -1,8 +1,9 @@
 """The actor of one session: messages become events, the state machine decides, effects are done.
 
 It owns one browser from launch to the proof that nothing of it is left. It has no judgement of its
-own: what a fact means is in actors.state, what is written in actors.recorder, what is sent in
-actors.courier, what is archived in actors.archivist; the browser comes from actors.launching.
+own: what a fact means is in actors.state, what is shown in actors.publisher, what is written in
+actors.recorder, what is sent in actors.courier, what is archived in actors.archivist; the browser
+comes from actors.launching.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from actors.courier import Courier
 from actors.deps import BrowserSlot, SessionDeps
 from actors.events import Phase
 from actors.launching import Launching
-from actors.live import LiveSession, QrCode
 from actors.messages import (
     ArchiveSession,
     Begin,
@@ -42,12 +42,15 @@ from actors.messages import (
     OutboxChanged,
     Outcome,
     SessionMessage,
+    StopKind,
     StopSession,
     TimerFired,
 )
+from actors.publisher import Publisher
 from actors.recorder import Recorder
+from actors.recycling import Recycling
 from actors.state import State
-from storage.store import Desired, NewInbound, StatusChange
+from storage.store import NewInbound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +80,9 @@ class SessionActor(ChildActor):
         self._recorder = Recorder(
             self._calls, deps.main, child_id, partial(self._arm_once, "recorder")
         )
+        self._publisher = Publisher(
+            session_id=child_id, incarnation=incarnation, deps=deps, recorder=self._recorder
+        )
         self._courier = Courier(
             owner=self,
             session_id=child_id,
@@ -90,16 +96,12 @@ class SessionActor(ChildActor):
             send_deadline=deps.timeouts.send + STOP_SLACK,
         )
         self._archivist = Archivist(owner=self, session_id=child_id, calls=self._calls, deps=deps)
+        self._recycling = Recycling(self, self._archivist)
         self._launching = Launching(
             owner=self, calls=self._calls, deps=deps, slot=self._slot, archivist=self._archivist
         )
         self._timer: Timer | None = None
         self._timer_number = 0
-        self._sequence = 0
-        self._shown: object = None
-        self._since_ms = 0
-        self._evidence_ms: int | None = None
-        self._qr_shown_ms = 0
         self._up_told = False
 
     # ---- messages in -----------------------------------------------------------------------------
@@ -115,6 +117,8 @@ class SessionActor(ChildActor):
                 self._calls.settle(message)
             case BrowserReported(fact=fact):
                 self._fact(fact)
+            case StopSession(kind=StopKind.RESTART):
+                self._recycling.begin()
             case StopSession(kind=kind):
                 self._step(events.StopRequested(kind=kind))
             case OutboxChanged():
@@ -136,6 +140,8 @@ class SessionActor(ChildActor):
                 self._courier.wake()
             case "archive":
                 self._archivist.timer_fired(timer.number)
+            case "recycle":
+                self._recycling.timed_out()
             case "final":
                 log.error("final_status_not_written")
                 self._leave()
@@ -147,7 +153,7 @@ class SessionActor(ChildActor):
         store = self._deps.store
         match fact:
             case MessageReceived():
-                self._proven(now)
+                self._publisher.proven(now)
                 new = NewInbound(
                     session_id=self.child_id,
                     chat=fact.chat,
@@ -160,19 +166,14 @@ class SessionActor(ChildActor):
                 )
                 self._recorder.put("inbound", partial(store.record_inbound, new))
             case AckChanged(wa_ids=wa_ids, ack=ack):
-                self._proven(now)
+                self._publisher.proven(now)
                 write = partial(store.record_acks, self.child_id, wa_ids, ack, now)
                 self._recorder.put("acks", write)
             case SocketChanged(socket="CONNECTED"):
-                self._proven(now)
+                self._publisher.proven(now)
             case _:
                 pass
         self._step(fact)
-
-    def _proven(self, now_ms: int) -> None:
-        """Something has come from WhatsApp's server: the session was alive at this moment."""
-        self._evidence_ms = now_ms
-        self._put_on_board()
 
     # ---- the machine -----------------------------------------------------------------------------
 
@@ -185,17 +186,9 @@ class SessionActor(ChildActor):
             self._perform(effect)
 
     def _show(self, before: State) -> None:
-        """Put the state on the board, and in the store when its public face changed."""
-        now, state = self._deps.now_ms(), self._state
-        if state.qr != before.qr and state.qr is not None:
-            self._qr_shown_ms = now
-            self._deps.telemetry.qr_codes.inc()
-        view = (*machine.public(state), state.me)
-        if view != self._shown:
-            self._shown = view
-            self._since_ms = now
-            self._record_status()
-        self._put_on_board()
+        """Make the new state public, and tell those who wait for it."""
+        state, browser = self._state, self._slot.browser
+        self._publisher.show(state, None if browser is None else browser.pid)
         if before.phase is Phase.CONNECTED and state.phase is not Phase.CONNECTED:
             self._courier.halt()
             self._archivist.disconnected()
@@ -207,49 +200,6 @@ class SessionActor(ChildActor):
         if state.phase not in {Phase.NEW, Phase.LAUNCHING, Phase.OPENING} and not self._up_told:
             self._up_told = True
             self.tell_parent(ChildUp(child_id=self.child_id, incarnation=self.incarnation))
-
-    def _record_status(self) -> None:
-        status, reason, detail = machine.public(self._state)
-        exit_ = self._state.exit
-        gives_up = self._state.phase is Phase.ENDED and exit_ is not None
-        permanent = gives_up and exit_ is not None and exit_.kind is ExitKind.PERMANENT
-        self._sequence += 1
-        change = StatusChange(
-            session_id=self.child_id,
-            incarnation=self.incarnation,
-            sequence=self._sequence,
-            status=status,
-            reason=reason,
-            detail=detail,
-            since_ms=self._since_ms,
-            phone_number=self._state.me,
-            desired=Desired.STOPPED if permanent else None,
-        )
-        log.info("session_status_changed", status=status.value, reason=reason)
-        self._recorder.put("status", partial(self._deps.store.record_status, change))
-
-    def _put_on_board(self) -> None:
-        state, browser = self._state, self._slot.browser
-        status, reason, detail = machine.public(state)
-        qr = None
-        if state.qr is not None:
-            qr = QrCode(text=state.qr, number=state.window, shown_ms=self._qr_shown_ms)
-        self._deps.board.put(
-            LiveSession(
-                session_id=self.child_id,
-                incarnation=self.incarnation,
-                phase=state.phase.value,
-                status=status.value,
-                reason=reason,
-                since_ms=self._since_ms,
-                detail=detail,
-                phone_number=state.me,
-                evidence_ms=self._evidence_ms,
-                qr=qr,
-                browser_pid=browser.pid if browser is not None and state.browser else None,
-                missing=state.missing,
-            )
-        )
 
     # ---- effects ---------------------------------------------------------------------------------
 
@@ -362,6 +312,14 @@ class SessionActor(ChildActor):
         fired = TimerFired(name="archive", number=number)
         return self._deps.main.after(seconds, self.actor_ref, fired)
 
+    def arm_recycle_deadline(self, seconds: float) -> None:
+        """A planned restart: wake it then."""
+        self._arm_once("recycle", seconds)
+
+    def recycle(self) -> None:
+        """A planned restart: the browser can be stopped now."""
+        self._step(events.StopRequested(kind=StopKind.RESTART))
+
     def _arm_once(self, name: str, seconds: float) -> None:
         self._deps.main.after(seconds, self.actor_ref, TimerFired(name=name, number=0))
 
@@ -387,4 +345,4 @@ class SessionActor(ChildActor):
             except Exception:
                 log.exception("browser_release_failed")
                 browser.kill()
-        self._deps.board.drop(self.child_id, self.incarnation)
+        self._publisher.withdraw()

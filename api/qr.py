@@ -1,6 +1,6 @@
 """Routes of the QR code on show: as JSON, as PNG or SVG, or as the bare text that a phone reads.
 
-The code is a login: it is read from the live board only and never stored, logged or cached.
+The code is a login: it is read from the live board, stored only encrypted, never logged or cached.
 """
 
 from __future__ import annotations

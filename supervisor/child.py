@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from actors.live import LiveSession
 from actors.messages import ExitKind, StopKind
+from storage.store import SessionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +77,18 @@ def restarts(restart: RestartType, kind: ExitKind) -> bool:
             return kind is ExitKind.CRASH
         case RestartType.TEMPORARY:
             return False
+
+
+def queued(child: Child, now_ms: int) -> LiveSession:
+    """What the board shows of a child that waits for a launch slot; no actor speaks for it yet."""
+    return LiveSession(
+        session_id=child.spec.id,
+        incarnation=child.incarnation,
+        phase=child.phase.value,
+        status=SessionStatus.DISCONNECTED.value,
+        reason="queued",
+        since_ms=now_ms,
+    )
 
 
 STRENGTH: Final = (

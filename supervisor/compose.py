@@ -35,6 +35,7 @@ from storage.archive_files import ArchiveFiles
 from storage.sqlite import open_store
 from storage.store import Desired, Store
 from storage.tenants import DEFAULT
+from storage.vault import SecretBox
 from supervisor.clerk import Clerk
 from supervisor.datadir import DataDir
 from supervisor.deps import FleetDeps
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from actors.browser.driver import BrowserDriver
     from config.settings import Settings
     from storage.archives import Archives
+    from storage.secrets import Secrets
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +134,18 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
         telemetry, board = Telemetry(), LiveBoard()
         main, browsers, progress = await stack.enter_async_context(_loops(telemetry))
         fleet = await stack.enter_async_context(
-            _fleet(settings, data, driver, store, archives, telemetry, board, main, browsers)
+            _fleet(
+                settings,
+                data,
+                driver,
+                store,
+                SecretBox(keyring),
+                archives,
+                telemetry,
+                board,
+                main,
+                browsers,
+            )
         )
         deps = ApiDeps(
             store=store,
@@ -209,6 +222,7 @@ async def _fleet(
     data: DataDir,
     driver: BrowserDriver,
     store: Store,
+    box: Secrets,
     archives: Archives,
     telemetry: Telemetry,
     board: LiveBoard,
@@ -220,6 +234,7 @@ async def _fleet(
         main=main,
         browsers=browsers,
         store=store,
+        secrets=box,
         archives=archives,
         archive_times=ArchiveTimes(
             delay=settings.archive_delay, interval=settings.archive_interval

@@ -15,7 +15,6 @@ import structlog
 
 from actors.base import BaseActor, tell
 from actors.calls import Calls
-from actors.live import LiveSession
 from actors.messages import (
     Answer,
     ArchiveSession,
@@ -39,7 +38,7 @@ from actors.reasons import OUTSIDE
 from actors.state import STOP_REASONS
 from storage.store import SessionNotFound, SessionStatus
 from supervisor.admission import LaunchSlots
-from supervisor.child import Child, ChildPhase, ChildSpec, RestartType, restarts, stronger
+from supervisor.child import Child, ChildPhase, ChildSpec, RestartType, queued, restarts, stronger
 from supervisor.clerk import not_cleaned
 from supervisor.restarts import (
     backoff,
@@ -163,21 +162,9 @@ class FleetSupervisor(BaseActor):
         else:
             child.incarnation = outcome.value
             child.phase = ChildPhase.QUEUED
-            self._show_queued(child)
+            self._deps.board.put(queued(child, self._deps.now_ms()))
             self._slots.ask(child.spec.id)
             self._admit()
-
-    def _show_queued(self, child: Child) -> None:
-        self._deps.board.put(
-            LiveSession(
-                session_id=child.spec.id,
-                incarnation=child.incarnation,
-                phase=child.phase.value,
-                status=SessionStatus.DISCONNECTED.value,
-                reason="queued",
-                since_ms=self._deps.now_ms(),
-            )
-        )
 
     def _admit(self) -> None:
         now = self._deps.monotonic()
@@ -209,8 +196,7 @@ class FleetSupervisor(BaseActor):
             case ChildPhase.RUNNING:
                 self._tell_stop(child, message.kind)
             case ChildPhase.STOPPING | ChildPhase.CLEANING:
-                # what it is doing is finished first; a stronger wish is carried out after it
-                child.stop = stronger(child.stop, message.kind)
+                self._tell_stronger(child, message.kind)
             case _:
                 self._disarm(child)
                 self._slots.leave(child.spec.id)
@@ -235,6 +221,12 @@ class FleetSupervisor(BaseActor):
         child.phase = ChildPhase.STOPPING
         child.stop = kind
         tell(child.ref, StopSession(kind=kind))
+
+    def _tell_stronger(self, child: Child, kind: StopKind) -> None:
+        """What it is doing is finished first, but for a restart that still archives."""
+        child.stop = stronger(child.stop, kind)
+        if child.ref is not None:
+            tell(child.ref, StopSession(kind=child.stop))
 
     def _child_exited(self, message: ChildExited) -> None:
         child = self._current(message.child_id, message.incarnation)
@@ -364,7 +356,9 @@ class FleetSupervisor(BaseActor):
             child.start_again = False
             if child.phase is ChildPhase.RUNNING:
                 self._tell_stop(child, StopKind.SHUTDOWN)
-            elif child.phase not in {ChildPhase.STOPPING, ChildPhase.CLEANING}:
+            elif child.phase is ChildPhase.STOPPING:
+                self._tell_stronger(child, StopKind.SHUTDOWN)
+            elif child.phase is not ChildPhase.CLEANING:
                 self._forget(child)
         self._maybe_done()
 

@@ -3,185 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from prometheus_client import generate_latest
 
 from actors.bridge import FutureReply
 from actors.browser.logins import may_hold_login
-from actors.live import LiveBoard, LiveSession
-from actors.messages import (
-    Answer,
-    Archived,
-    ArchiveSession,
-    Done,
-    EndSession,
-    OutboxChanged,
-    Refused,
-    StartSession,
-    StopKind,
-)
-from actors.telemetry import Telemetry
-from config.settings import Settings
-from simulator import AccountSeed, ContactSeed, Simulator, SimulatorOptions
+from actors.messages import Archived, ArchiveSession, OutboxChanged, Refused, StopKind
 from simulator.requests import PhoneLogout
-from storage.archive_files import ArchiveFiles
-from storage.archives import ArchiveFailed
-from storage.sqlite import open_store
 from storage.store import MessageState, NewOutbound
-from storage.tenants import DEFAULT
-from supervisor import compose
-from supervisor.datadir import DataDir
-from supervisor.wiring import browser_driver
-from tests.integration.archive_support import RING
-from tests.integration.browser_support import BUNDLE
+from tests.integration.archive_world import ALICE, ASK, ME, world
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from storage.archives import Restored
-    from storage.sqlite.store import SqliteStore
-
 pytestmark = pytest.mark.integration
-
-ME = "15550100001"
-ALICE = "15550100002"
-ASK = 60.0
-
-
-class MoodyDisk(ArchiveFiles):
-    """Archives on a disk that is full on cue."""
-
-    full = False
-
-    async def restore(self, session_id: str, profile: Path) -> Restored:
-        if self.full:
-            raise ArchiveFailed("profile_unusable", "The disk is full; make room.")
-        return await super().restore(session_id, profile)
-
-
-@dataclass
-class World:
-    """A fleet, its simulator, and one session."""
-
-    data: DataDir
-    store: SqliteStore
-    archives: MoodyDisk
-    fleet: compose.FleetPort
-    board: LiveBoard
-    telemetry: Telemetry
-    simulator: Simulator
-    workspace: str
-    session: str
-    seen: set[str]
-
-    async def start(self) -> None:
-        ask = partial(StartSession, session_id=self.session)
-        assert await self.fleet.ask(lambda r: ask(reply=r), ASK) == Done()
-
-    async def end(self, kind: StopKind) -> None:
-        ask = partial(EndSession, session_id=self.session, kind=kind)
-        assert await self.fleet.ask(lambda r: ask(reply=r), ASK) == Done()
-
-    async def archive(self) -> Answer:
-        ask = partial(ArchiveSession, session_id=self.session)
-        return await self.fleet.ask(lambda r: ask(reply=r), ASK)
-
-    async def live(self, *reasons: str) -> LiveSession:
-        """Wait until the session shows one of these reasons; take note of all that are seen."""
-
-        async def look() -> LiveSession | None:
-            live = self.board.get(self.session)
-            if live is not None:
-                self.seen.add(live.status)
-            return live if live is not None and live.reason in reasons else None
-
-        found = await eventually_async(look)
-        assert found is not None
-        return found
-
-    async def link(self) -> LiveSession:
-        """Start, scan, wait for connected."""
-        await self.start()
-        qr = (await self.live("qr_shown")).qr
-        assert qr is not None
-        self.simulator.desk.scan(ME, qr.text)
-        return await self.live("ready")
-
-    async def generations(self) -> list[int]:
-        return [each.generation for each in await self.archives.list(self.session)]
-
-    async def has_generations(self, *wanted: int) -> None:
-        async def look() -> bool:
-            return await self.generations() == list(wanted)
-
-        await eventually_async(look)
-
-    async def becomes(self, reason: str) -> None:
-        async def look() -> bool:
-            return (await self.store.any_session(self.session)).reason == reason
-
-        await eventually_async(look)
-
-    @property
-    def profile(self) -> Path:
-        return self.data.paths(self.session).profile
-
-    def file(self, generation: int) -> Path:
-        return self.data.archives / self.workspace / self.session / f"{generation}.wfa"
-
-    def metric(self, line: str) -> bool:
-        return line in generate_latest(self.telemetry.registry).decode().splitlines()
-
-
-@asynccontextmanager
-async def world(tmp_path: Path, **settings: Any) -> AsyncIterator[World]:
-    """Run a fleet with the composition root's own parts while the block runs."""
-    async with AsyncExitStack() as stack:
-        simulator = Simulator(
-            SimulatorOptions(
-                accounts=(AccountSeed(number=ME, name="Ann"),),
-                contacts=(ContactSeed(number=ALICE, name="Alice"),),
-            )
-        )
-        await simulator.start()
-        stack.push_async_callback(simulator.stop)
-        made = Settings(
-            data_dir=tmp_path / "data",
-            wajs_bundle=BUNDLE,
-            host_resolver_rules=simulator.host_resolver_rules,
-            trusted_spki=simulator.spki_hash,
-            stop_timeout=10,
-            **{"archive_delay": 3600.0, **settings},
-        )
-        data = DataDir(made.data_dir)
-        stack.enter_context(data.owned())
-        store = await stack.enter_async_context(open_store(data.database))
-        archives = MoodyDisk(
-            data=data.root,
-            store=store,
-            index=store,
-            keyring=RING,
-            keep=made.archive_generations,
-            now_ms=compose.now_ms,
-        )
-        telemetry, board = Telemetry(), LiveBoard()
-        main, browsers, _ = await stack.enter_async_context(compose._loops(telemetry))
-        driver = browser_driver(made)
-        fleet = await stack.enter_async_context(
-            compose._fleet(made, data, driver, store, archives, telemetry, board, main, browsers)
-        )
-        workspace = (await store.workspace_named(DEFAULT)).id
-        row, _ = await store.create_session(workspace, "one", 1)
-        yield World(
-            data, store, archives, fleet, board, telemetry, simulator, workspace, row.id, set()
-        )
 
 
 async def test_a_lost_profile_comes_back_without_a_qr_code(tmp_path: Path) -> None:
