@@ -136,6 +136,17 @@ class KeysQuery(_Query):
     limit: int = Field(default=100, ge=1, le=500)
 
 
+class StatisticsOut(_Answer):
+    """What a session has lived through since it was made; `connected_ms` without what lasts."""
+
+    connects: int
+    disconnects: int
+    failures: int
+    connected_ms: int
+    messages_sent: int
+    messages_received: int
+
+
 class SessionOut(_Answer):
     """A session as it is now: what is stored, and what its actor and browser tell."""
 
@@ -156,6 +167,7 @@ class SessionOut(_Answer):
     created_at: str
     updated_at: str
     qr_available: bool
+    statistics: StatisticsOut
 
 
 class SessionsOut(_Answer):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from actors.reasons import REASONS
 from api.keys import caller_of
-from api.schemas import AccessOut, EventOut, MessageError, MessageOut, NumberOut, SessionOut
+from api.schemas import (
+    AccessOut,
+    EventOut,
+    MessageError,
+    MessageOut,
+    NumberOut,
+    SessionOut,
+    StatisticsOut,
+)
 from storage.store import SessionStatus
 
 if TYPE_CHECKING:
@@ -69,6 +77,7 @@ def session_out(row: SessionRow, live: LiveSession | None) -> SessionOut:
         created_at=rfc3339(row.created_ms),
         updated_at=rfc3339(row.updated_ms),
         qr_available=live is not None and live.qr is not None,
+        statistics=StatisticsOut(**asdict(row.statistics)),
     )
 
 

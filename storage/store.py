@@ -106,6 +106,22 @@ class MessageState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStatistics:
+    """How often it connected, left connected (after how long, in sum), failed; its messages.
+
+    `messages_sent` are those that WhatsApp has acknowledged. The time of a connection that still
+    lasts is not in `connected_ms` yet, nor is one that ended with wafleet's death.
+    """
+
+    connects: int = 0
+    disconnects: int = 0
+    failures: int = 0
+    connected_ms: int = 0
+    messages_sent: int = 0
+    messages_received: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRow:
     """One session as last committed. At most one of a workspace is its primary one.
 
@@ -129,6 +145,7 @@ class SessionRow:
     created_by: str | None
     created_ms: int
     updated_ms: int
+    statistics: SessionStatistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from storage.events import EventType
 from storage.sqlite.events import NewEvent, append_events
 from storage.sqlite.rows import MESSAGE_COLUMNS, MESSAGES, message_row, storable
 from storage.sqlite.scope import own_session_keys, session_keys
+from storage.sqlite.statistics import RECEIVED, count
 from storage.sqlite.traffic import note_traffic
 from storage.store import Direction, MessageNotFound, MessageRow, MessageState, NewInbound
 
@@ -74,6 +75,7 @@ class MessageTable:
                 "UPDATE whatsapp_sessions SET last_activity_at = ? WHERE id = ?",
                 (new.now_ms, session.id),
             )
+            await count(tx, session.id, RECEIVED)
             payload = {
                 "message_id": uuid,
                 "chat_id": chat.uuid,

@@ -11,6 +11,7 @@ from storage.delivery import SEND_REFUSED, advance, reached
 from storage.events import EventType
 from storage.sqlite.events import NewEvent
 from storage.sqlite.scope import SessionKeys
+from storage.sqlite.statistics import SENT, count, newly_sent
 from storage.store import MessageState
 
 if TYPE_CHECKING:
@@ -80,4 +81,6 @@ async def apply_ack(tx: Transaction, ref: MessageRef, ack: int, now_ms: int) -> 
             "now": now_ms,
         },
     )
+    if newly_sent(ref.state, after):
+        await count(tx, ref.session.id, SENT)
     return message_event(ref, after, code=SEND_REFUSED if refused else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, overload
 
+from storage.sqlite.statistics import statistics
 from storage.store import (
     Desired,
     Direction,
@@ -22,7 +23,8 @@ SESSION_COLUMNS: Final = (
     "uuid, (SELECT w.uuid FROM workspaces AS w WHERE w.id = workspace_id), session_id, "
     "provider_type, is_primary, is_active, phone_number, desired, status, reason, detail, "
     "since_at, last_activity_at, last_connected_at, "
-    "(SELECT k.uuid FROM api_keys AS k WHERE k.id = created_by), created_at, updated_at"
+    "(SELECT k.uuid FROM api_keys AS k WHERE k.id = created_by), created_at, updated_at, "
+    "metadata"
 )
 
 MESSAGE_COLUMNS: Final = (
@@ -54,6 +56,7 @@ def session_row(row: Row) -> SessionRow:
         created_by=row[14],
         created_ms=row[15],
         updated_ms=row[16],
+        statistics=statistics(row[17]),
     )
 
 

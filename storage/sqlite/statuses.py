@@ -9,6 +9,7 @@ from storage.sqlite.events import NewEvent, append_events
 from storage.sqlite.receipts import EVENT_REF, message_event, message_ref
 from storage.sqlite.rows import storable
 from storage.sqlite.scope import SessionKeys, no_such_session, session_keys
+from storage.sqlite.statistics import moved
 from storage.store import Desired, MessageState, SessionStatus, StatusChange
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class StatusTable:
     async def record_status(self, change: StatusChange) -> bool:
         async with self._connections.write() as tx:
             before = await tx.one(
-                "SELECT id, workspace_id, status, reason, detail, incarnation, sequence"
+                "SELECT id, workspace_id, status, reason, detail, incarnation, sequence, metadata,"
+                " since_at"
                 " FROM whatsapp_sessions WHERE uuid = ? AND deleted_at IS NULL",
                 (change.session_id,),
             )
@@ -61,7 +63,7 @@ class StatusTable:
                 " phone_number = coalesce(:phone_number, phone_number),"
                 " qr_code = iif(:status = 'qr_scanning', qr_code, NULL),"
                 " last_connected_at = CASE WHEN :status = 'connected' AND status <> 'connected'"
-                " THEN :since ELSE last_connected_at END WHERE id = :id",
+                " THEN :since ELSE last_connected_at END, metadata = :metadata WHERE id = :id",
                 {
                     "id": before[0],
                     "status": change.status,
@@ -72,6 +74,9 @@ class StatusTable:
                     "sequence": change.sequence,
                     "desired": change.desired,
                     "phone_number": storable(change.phone_number),
+                    "metadata": moved(
+                        before[7], before[2], change.status, change.since_ms - before[8]
+                    ),
                 },
             )
             if tuple(before[2:5]) != (change.status, change.reason, detail):
@@ -119,7 +124,7 @@ class StatusTable:
         middle = ", ".join("?" * len(transient))
         async with self._connections.write() as tx:
             left = await tx.all(
-                "SELECT id, workspace_id, status FROM whatsapp_sessions"  # noqa: S608 - marks only
+                "SELECT id, workspace_id, status, metadata FROM whatsapp_sessions"  # noqa: S608 - marks only
                 f" WHERE deleted_at IS NULL AND provider_type = 'webjs' AND (status IN ({live})"
                 f" OR (status = 'disconnected' AND reason IN ({middle})))",
                 (*_LIVE, *transient),
@@ -127,12 +132,16 @@ class StatusTable:
             now = SessionStatus.DISCONNECTED
             await tx.many(
                 "UPDATE whatsapp_sessions SET status = ?, reason = ?, detail = NULL,"
-                " qr_code = NULL, since_at = ?, updated_at = ? WHERE id = ?",
-                [(now, reason, now_ms, now_ms, row[0]) for row in left],
+                " qr_code = NULL, since_at = ?, updated_at = ?, metadata = ? WHERE id = ?",
+                # How long it was connected is not known: that life ended unseen.
+                [
+                    (now, reason, now_ms, now_ms, moved(metadata, status, now, 0), key)
+                    for key, _, status, metadata in left
+                ],
             )
             settled = [
                 _status_event(SessionKeys(key, workspace), status, now, reason, None)
-                for key, workspace, status in left
+                for key, workspace, status, _ in left
             ]
             ended = await _end_messages(
                 tx,

@@ -54,6 +54,7 @@ async def test_a_new_session_is_made_and_not_started(api: Api) -> None:
         "created_at",
         "updated_at",
         "qr_available",
+        "statistics",
     }
     assert (session["name"], session["status"], session["reason"], session["desired"]) == (
         "team-1",

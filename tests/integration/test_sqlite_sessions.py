@@ -14,10 +14,11 @@ from storage.store import (
     MessageState,
     NewOutbound,
     SessionNotFound,
+    SessionStatistics,
     SessionStatus,
     StatusChange,
 )
-from tests.integration.tenant_support import home_of
+from tests.integration.tenant_support import home_of, inbound, outbound
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -206,6 +207,28 @@ async def test_a_life_that_ended_in_the_middle_of_something_is_settled(
         await store.settle_after_boot("supervisor_died", TRANSIENT, NOW + 9)
         now = await store.session(home, row.id)
         assert now.reason == ("supervisor_died" if settled else reason)
+
+
+async def test_a_session_counts_what_it_lived_through(store: SqliteStore, home: str) -> None:
+    row, _ = await store.create_session(home, "a", NOW)
+    await store.record_status(change(row.id, 1, 1))
+    await store.record_status(change(row.id, 1, 2))
+    await store.record_status(change(row.id, 1, 900, SessionStatus.DISCONNECTED))
+    await store.record_status(change(row.id, 1, 1, SessionStatus.FAILED))  # stale
+    await store.record_status(change(row.id, 1, 901))
+    sent = await store.accept_message(home, outbound(row.id, "A1"))
+    await store.claim_next(row.id, NOW)
+    await store.record_sent(sent.id, 1, NOW)
+    await store.record_acks(row.id, ["A1"], 3, NOW)
+    await store.accept_message(home, outbound(row.id, "A2"))
+    await store.record_acks(row.id, ["A2"], 2, NOW)
+    for _ in range(2):  # a repeat is not stored, and not counted
+        await store.record_inbound(inbound(row.id, "B1"))
+    assert await store.settle_after_boot("supervisor_died", TRANSIENT, NOW) == 1
+    found = (await store.session(home, row.id)).statistics
+    assert found == SessionStatistics(
+        connects=2, disconnects=2, connected_ms=898, messages_sent=2, messages_received=1
+    )
 
 
 async def test_deleting_frees_the_name_and_ends_the_outbox(store: SqliteStore, home: str) -> None:

@@ -33,6 +33,7 @@ from storage.store import (
     Provider,
     SessionNotFound,
     SessionRow,
+    SessionStatistics,
     SessionStatus,
     StoreBusy,
     StoreError,
@@ -259,6 +260,7 @@ def session_row(**changes: Any) -> SessionRow:
         "created_by": None,
         "created_ms": 0,
         "updated_ms": 2,
+        "statistics": SessionStatistics(),
     }
     return SessionRow(**{**fields, **changes})
 
