@@ -123,6 +123,23 @@ SessionMessage = (
 )
 
 
+# ---- to a service (each has a module of its own for what else it takes) --------------------------
+
+
+class Service(StrEnum):
+    """The permanent children beside the sessions; the name is also the child's id."""
+
+    POOL = "pool"
+    LIMITER = "limiter"
+    MEMORY = "memory"
+    JANITOR = "janitor"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopService:
+    """The supervisor, at the shutdown: end; no session is left."""
+
+
 # ---- to the FleetSupervisor ----------------------------------------------------------------------
 
 
@@ -186,6 +203,17 @@ class Shutdown:
     reply: Reply
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToService:
+    """The API, a session or a service: hand this message to that service.
+
+    A `message` with a reply is answered with Refused(service_down) while the service restarts.
+    """
+
+    service: Service
+    message: Any
+
+
 FleetMessage = (
     Begin
     | Outcome
@@ -197,5 +225,6 @@ FleetMessage = (
     | ChildExited
     | ChildUp
     | ChildStable
+    | ToService
     | Shutdown
 )

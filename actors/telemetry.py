@@ -28,6 +28,12 @@ class Telemetry:
             ["cause"],
             registry=self.registry,
         )
+        self.service_restarts = Counter(
+            "wafleet_service_restarts",
+            "Restarts of pool, limiter, memory and janitor; raised by the supervisor.",
+            ["service"],
+            registry=self.registry,
+        )
         self.exits = Counter(
             "wafleet_session_exits",
             "Ends of session actors by kind and cause; raised by the supervisor.",

@@ -16,13 +16,21 @@ QR code, jid or phone number:
                                message_id, chat_id, kind
     message.failed, .unknown   message_id, chat_id, kind, code
     message.received           message_id, chat_id, contact_id (null: none), kind
+
+What was found and done for a session, which changes no row, is told by `Store.record_event`. Their
+payloads are described where they are made; each has `action`, a stable word, and, where there is
+one, `cause`, a reason code, and `seconds`, how long it lasted:
+
+    session.health             actors: a disconnection found, its recovery and their rungs
+    session.qr                 limiter: a QR window opened, closed, or refused
+    storage, memory, limiter   janitor, memory and limiter actors: what they did and why
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -34,6 +42,8 @@ class EventType(StrEnum):
     SESSION_PRIMARY = "session.primary"
     SESSION_ACTIVE = "session.active"
     SESSION_DELETED = "session.deleted"
+    SESSION_HEALTH = "session.health"
+    SESSION_QR = "session.qr"
     MESSAGE_ACCEPTED = "message.accepted"
     MESSAGE_SENT = "message.sent"
     MESSAGE_DELIVERED = "message.delivered"
@@ -42,6 +52,21 @@ class EventType(StrEnum):
     MESSAGE_FAILED = "message.failed"
     MESSAGE_UNKNOWN = "message.unknown"
     MESSAGE_RECEIVED = "message.received"
+    STORAGE = "storage"
+    MEMORY = "memory"
+    LIMITER = "limiter"
+
+
+FACTS: Final = frozenset(
+    {
+        EventType.SESSION_HEALTH,
+        EventType.SESSION_QR,
+        EventType.STORAGE,
+        EventType.MEMORY,
+        EventType.LIMITER,
+    }
+)
+"""What `Store.record_event` takes: events that stand for themselves, not for a change of a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,10 +22,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+
+    from storage.events import EventType
 
 
 class StoreError(Exception):
@@ -345,6 +347,15 @@ class Store(Protocol):
 
     async def record_inbound(self, new: NewInbound) -> MessageRow | None:
         """Store it; None if it was stored before. Raises SessionNotFound."""
+
+    async def record_event(
+        self, session_id: str, event: EventType, payload: Mapping[str, Any], now_ms: int
+    ) -> None:
+        """Append an event that stands for itself (storage.events.FACTS). Raises SessionNotFound.
+
+        Also for a session that was deleted meanwhile: what was done for it is told all the same.
+        Raises ValueError for an event that belongs to a change.
+        """
 
     # ---- for the operator ----
 

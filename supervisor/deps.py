@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pykka import ActorRef
 
@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from actors.telemetry import Telemetry
     from supervisor.clerk import Clerk
     from supervisor.restarts import FusePolicy, RestartPolicy
+    from supervisor.services import ServiceSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetDeps:
-    """`start_child` makes and starts a session actor, without blocking; times are seconds."""
+    """`start_child` makes and starts a session actor, without blocking; times are seconds.
+
+    `services` are started before any session, in this order.
+    """
 
     main: Bridge
     clerk: Clerk
@@ -33,3 +37,4 @@ class FleetDeps:
     uniform: Callable[[float, float], float]
     monotonic: Callable[[], float]
     now_ms: Callable[[], int]
+    services: Sequence[ServiceSpec] = ()

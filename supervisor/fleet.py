@@ -7,7 +7,6 @@ what is stale is dropped. All verbs are idempotent: asking for what already is a
 
 from __future__ import annotations
 
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
@@ -33,20 +32,15 @@ from actors.messages import (
     StopKind,
     StopSession,
     TimerFired,
+    ToService,
 )
-from actors.reasons import OUTSIDE
 from actors.state import STOP_REASONS
 from storage.store import SessionNotFound, SessionStatus
 from supervisor.admission import LaunchSlots
 from supervisor.child import Child, ChildPhase, ChildSpec, RestartType, queued, restarts, stronger
 from supervisor.clerk import not_cleaned
-from supervisor.restarts import (
-    backoff,
-    fuse_closes_in,
-    fuse_opens,
-    is_stable,
-    note_crash,
-)
+from supervisor.restarting import FUSE, Restarting
+from supervisor.services import Services, service_down
 
 if TYPE_CHECKING:
     from supervisor.deps import FleetDeps
@@ -65,15 +59,25 @@ class FleetSupervisor(BaseActor):
         self._calls = Calls(self.actor_ref)
         self._children: dict[str, Child] = {}
         self._slots = LaunchSlots(deps.slots)
-        self._crashes: deque[float] = deque()
-        self._fuse_timer = 0
+        self._restarting = Restarting(self, self.actor_ref, deps)
         self._shutdown: Shutdown | None = None
+        self._services = Services(
+            specs=deps.services,
+            root=self.actor_ref,
+            main=deps.main,
+            restart=deps.restart,
+            telemetry=deps.telemetry,
+            uniform=deps.uniform,
+            monotonic=deps.monotonic,
+            started=lambda _service: None,
+        )
 
     # ---- messages in -----------------------------------------------------------------------------
 
     def handle(self, message: FleetMessage) -> None:
         match message:
             case Begin():
+                self._services.start_all()
                 log.info("fleet_started")
             case Outcome():
                 self._calls.settle(message)
@@ -99,6 +103,9 @@ class FleetSupervisor(BaseActor):
                 self._child_exited(message)
             case TimerFired():
                 self._timer_fired(message)
+            case ToService(service=service, message=passed):
+                if not self._services.tell(service, passed):
+                    _answer(getattr(passed, "reply", None), service_down(service))
             case Shutdown():
                 self._shut_down(message)
             case _:
@@ -143,7 +150,7 @@ class FleetSupervisor(BaseActor):
 
     def _count(self, child: Child) -> None:
         """Let the store count a new incarnation; the child is queued when it answers."""
-        self._disarm(child)
+        self._restarting.disarm(child)
         child.phase = ChildPhase.COUNTING
         child.stop = None
         child.start_again = False
@@ -167,12 +174,7 @@ class FleetSupervisor(BaseActor):
             self._admit()
 
     def _admit(self) -> None:
-        now = self._deps.monotonic()
-        wait = fuse_closes_in(self._crashes, now, self._deps.fuse)
-        if wait > 0:
-            self._fuse_timer += 1
-            fired = TimerFired(name="fuse", number=self._fuse_timer)
-            self._deps.main.after(wait, self.actor_ref, fired)
+        if self._restarting.fuse_is_open():
             return
         for session_id in self._slots.admit():
             child = self._children[session_id]
@@ -198,7 +200,7 @@ class FleetSupervisor(BaseActor):
             case ChildPhase.STOPPING | ChildPhase.CLEANING:
                 self._tell_stronger(child, message.kind)
             case _:
-                self._disarm(child)
+                self._restarting.disarm(child)
                 self._slots.leave(child.spec.id)
                 child.stop = message.kind
                 self._clean(child, spoke=False)
@@ -229,6 +231,9 @@ class FleetSupervisor(BaseActor):
             tell(child.ref, StopSession(kind=child.stop))
 
     def _child_exited(self, message: ChildExited) -> None:
+        if self._services.exited(message):
+            self._maybe_done()
+            return
         child = self._current(message.child_id, message.incarnation)
         if child is None or child.phase not in {ChildPhase.RUNNING, ChildPhase.STOPPING}:
             log.info("stale_exit_dropped", session_id=message.child_id)
@@ -276,67 +281,39 @@ class FleetSupervisor(BaseActor):
             self._forget(child)
 
     def _forget(self, child: Child) -> None:
-        self._disarm(child)
+        self._restarting.disarm(child)
         self._slots.leave(child.spec.id)
         self._deps.board.drop(child.spec.id, child.incarnation)
         self._children.pop(child.spec.id, None)
         self._answer_waiters(child, Done())
         self._maybe_done()
 
-    # ---- crashes ---------------------------------------------------------------------------------
+    # ---- crashes and timers ----------------------------------------------------------------------
 
     def _crashed(self, child: Child, cause: str, detail: str | None = None) -> None:
-        deps, now = self._deps, self._deps.monotonic()
-        if is_stable(child.connected_since, now, deps.restart):
-            child.crashes.clear()
-        child.connected_since = None
-        outside = cause in OUTSIDE
-        if not outside and fuse_opens(self._crashes, now, deps.fuse):
-            log.error("fleet_fuse_open", crashes=len(self._crashes))
-        if self._shutdown is not None:
+        if self._shutdown is None:
+            self._restarting.crashed(child, cause, detail)
+        else:
+            self._restarting.note(child, cause, self._deps.monotonic())
             self._forget(child)
-            return
-        if note_crash(child.crashes, now, deps.restart) and not outside:
-            child.phase = ChildPhase.QUARANTINED
-            log.error("session_quarantined", session_id=child.spec.id, cause=cause)
-            self._write(child, SessionStatus.FAILED, "crash_loop", f"last: {detail or cause}")
-            self._arm(child, deps.quarantine)
-            return
-        child.phase = ChildPhase.BACKOFF
-        if cause in {"actor_crashed", "storage_failed"}:  # the actor could not write it itself
-            self._write(child, SessionStatus.DISCONNECTED, "actor_crashed", cause)
-        delay = backoff(len(child.crashes), deps.restart, deps.uniform)
-        deps.telemetry.restarts.labels(cause=cause).inc()
-        log.warning("session_restart_planned", session_id=child.spec.id, cause=cause, seconds=delay)
-        self._arm(child, delay)
-
-    def _arm(self, child: Child, seconds: float) -> None:
-        self._disarm(child)
-        fired = TimerFired(name=child.spec.id, number=child.timer_number)
-        child.timer = self._deps.main.after(seconds, self.actor_ref, fired)
-
-    def _disarm(self, child: Child) -> None:
-        child.timer_number += 1
-        if child.timer is not None:
-            child.timer.cancel()
-            child.timer = None
 
     def _timer_fired(self, timer: TimerFired) -> None:
         if timer.name == "shutdown":
             self._give_up()
-            return
-        if timer.name == "fuse":
-            if timer.number == self._fuse_timer:
+        elif timer.name == FUSE:
+            if self._restarting.fuse_closed(timer):
                 self._admit()
-            return
-        child = self._children.get(timer.name)
-        if child is None or child.timer_number != timer.number:
-            return
-        if child.phase is ChildPhase.QUARANTINED:
-            child.crashes.clear()
+        elif not self._services.timer_fired(timer):
+            child = self._children.get(timer.name)
+            if child is not None:
+                self._restarting.timer_fired(child, timer)
+
+    def start_anew(self, child: Child) -> None:
+        """Restarting: its pause is over."""
         self._count(child)
 
-    def _write(self, child: Child, status: SessionStatus, reason: str, detail: str) -> None:
+    def write_status(self, child: Child, status: SessionStatus, reason: str, detail: str) -> None:
+        """Restarting: say in the store what became of a child that has no actor."""
         clerk = self._deps.clerk
         work = partial(clerk.write, child.spec.id, child.incarnation, status, reason, detail)
         self._calls.place(self._deps.main, work, self._written, deadline=STORE_DEADLINE)
@@ -363,7 +340,11 @@ class FleetSupervisor(BaseActor):
         self._maybe_done()
 
     def _maybe_done(self) -> None:
-        if self._shutdown is not None and not self._children:
+        """Sessions first, then the services that care for them, then the root."""
+        if self._shutdown is None or self._children:
+            return
+        self._services.stop_all()
+        if self._services.all_ended():
             self._shutdown.reply.put(Done())
             self.end()
 

@@ -64,7 +64,8 @@ def fuse_opens(crashes: deque[float], now: float, policy: FusePolicy) -> bool:
 
 def fuse_is_open(crashes: deque[float], now: float, policy: FusePolicy) -> bool:
     """Tell whether starting children should wait at this moment."""
-    while crashes and crashes[0] <= now - policy.period:
+    # Reckoned as fuse_closes_in does: otherwise rounding could leave it open with nothing to wait.
+    while crashes and crashes[0] + policy.period - now <= 0:
         crashes.popleft()
     return len(crashes) > policy.intensity
 

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from storage.events import EventRow, EventType
-from storage.sqlite.scope import own_session_keys
+from storage.events import FACTS, EventRow, EventType
+from storage.sqlite.scope import own_session_keys, session_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -64,7 +64,7 @@ async def append_events(
 
 
 class EventTable:
-    """Reads events."""
+    """Reads events, and appends those that stand for themselves."""
 
     def __init__(self, connections: Connections, ids: MonotonicIds) -> None:
         self._connections = connections
@@ -98,6 +98,16 @@ class EventTable:
             (workspace_id,),
         )
         return rows[0][0] if rows else None
+
+    async def record_event(
+        self, session_id: str, event: EventType, payload: Mapping[str, Any], now_ms: int
+    ) -> None:
+        if event not in FACTS:
+            raise ValueError(f"{event} is told by what changes, in its own transaction")
+        async with self._connections.write() as tx:
+            keys = await session_keys(tx.all, session_id, deleted=True)
+            new = NewEvent(session=keys, type=event, payload=payload)
+            await append_events(tx, self._ids, [new], now_ms)
 
     async def _page(
         self,

@@ -46,11 +46,15 @@ async def workspace_key(query: Query, workspace_id: str) -> int:
     return int(rows[0][0])
 
 
-async def session_keys(query: Query, session_id: str) -> SessionKeys:
-    """Return the keys of a live session, whosever it is. Raises SessionNotFound."""
+async def session_keys(query: Query, session_id: str, *, deleted: bool = False) -> SessionKeys:
+    """Return the keys of a session, whosever it is; of a deleted one only if `deleted`.
+
+    Raises SessionNotFound.
+    """
     rows = await query(
-        "SELECT id, workspace_id FROM whatsapp_sessions WHERE uuid = ? AND deleted_at IS NULL",
-        (session_id,),
+        "SELECT id, workspace_id FROM whatsapp_sessions"
+        " WHERE uuid = ? AND (? OR deleted_at IS NULL)",
+        (session_id, deleted),
     )
     if not rows:
         raise no_such_session(session_id)

@@ -12,9 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.events import EventType
+from storage.events import FACTS, EventType
 from storage.sqlite import SqliteStore, open_store
-from storage.store import MessageState, SessionStatus, StatusChange, StoreError
+from storage.store import (
+    MessageState,
+    SessionNotFound,
+    SessionStatus,
+    StatusChange,
+    StoreError,
+)
 from tests.integration.tenant_support import (
     GROUP,
     NOW,
@@ -362,3 +368,25 @@ async def test_events_are_never_changed(store: SqliteStore) -> None:
     with pytest.raises(StoreError):
         async with store._connections.write() as tx:
             await tx.change("UPDATE events SET type = 'x'")
+
+
+async def test_what_stands_for_itself_is_told_too(store: SqliteStore) -> None:
+    """Also of a deleted session; what belongs to a change is never told without it."""
+    home = await home_of(store)
+    row, _ = await store.create_session(home, "a", NOW)
+    await store.record_event(row.id, EventType.MEMORY, {"action": "collected"}, NOW)
+    await store.delete_session(row.id, NOW)
+    await store.record_event(row.id, EventType.STORAGE, {"action": "cleaned"}, NOW)
+    told = await store.events(home)
+    assert [event.type for event in told] == [
+        "session.created",
+        "memory",
+        "session.deleted",
+        "storage",
+    ]
+    assert told[1].payload == {"action": "collected"}
+    for event in set(EventType) - FACTS:
+        with pytest.raises(ValueError, match="in its own transaction"):
+            await store.record_event(row.id, event, {}, NOW)
+    with pytest.raises(SessionNotFound):
+        await store.record_event("01ARZ3NDEKTSV4RRFFQ69G5FAV", EventType.MEMORY, {}, NOW)
