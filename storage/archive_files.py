@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
@@ -27,10 +26,10 @@ from storage.vault import (
     write_archive,
 )
 from storage.vault.errors import ProfileUnusable, VaultError
-from storage.vault.files import partial_name, sync_directory
+from storage.vault.files import partial_name, private_directory, sync_directory, unlink_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from storage.archives_index import ArchiveIndex, ArchiveRecord
@@ -154,17 +153,14 @@ class ArchiveFiles:
         try:
             record = await self._index.add_archive(new)
         except BaseException:
-            await asyncio.to_thread(_unlink, [path])
+            await asyncio.to_thread(unlink_all, [path])
             raise
         old = await self._index.drop_archives(session_id, self._keep)
-        await asyncio.to_thread(_unlink, [self._file(each) for each in old])
+        await asyncio.to_thread(unlink_all, [self._file(each) for each in old])
         return _info(record)
 
     def _write(self, copied: Path, path: Path, context: ArchiveContext) -> ArchiveFacts:
-        for folder in (self._root, path.parent.parent, path.parent):
-            if not folder.is_dir():
-                folder.mkdir(mode=0o700, exist_ok=True)
-                sync_directory(folder.parent)
+        private_directory(self._root, context.workspace, context.session)
         return write_archive(pack(copied), path, self._keyring, context)
 
     def _unpack(self, record: ArchiveRecord, profile: Path) -> None:
@@ -201,16 +197,10 @@ class ArchiveFiles:
 def _sweep(folder: Path, pointed: set[Path]) -> int:
     removed = sweep_partials(folder)
     rubbish = [f for f in folder.glob(f"*{SUFFIX}") if f not in pointed]
-    _unlink(rubbish)
+    unlink_all(rubbish)
     if not any(folder.iterdir()):
         folder.rmdir()
     return removed + len(rubbish)
-
-
-def _unlink(files: Iterable[Path]) -> None:
-    for file in files:
-        with suppress(FileNotFoundError):  # somebody was faster: as wished
-            file.unlink()
 
 
 def _info(record: ArchiveRecord) -> ArchiveInfo:

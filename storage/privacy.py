@@ -49,7 +49,10 @@ class ContactSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaPointer:
-    """A file that came with a message; `path` is relative to the data directory."""
+    """A file that came with a message; `path` is relative to the data directory.
+
+    `sha256` and `bytes` are those of the file as it is kept, encrypted.
+    """
 
     id: str
     path: str

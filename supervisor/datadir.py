@@ -7,6 +7,7 @@ What is where in it:
     DIR/api.key            the bootstrap key, made on the first run unless one is configured
     DIR/sessions/ULID/     one session: profile/, tmp/, owner.lock; copy/ while it is archived
     DIR/archives/…         sessions' logins, encrypted (storage.archive_files)
+    DIR/media/…            files that came with messages, encrypted (storage.media_files)
     DIR/keys/kek           the keys they are encrypted with, unless configured elsewhere
     DIR/keys/check         tells the right keys from wrong ones
 """
@@ -43,6 +44,7 @@ class DataDir:
         self.sessions = self.root / "sessions"
         self.keys = self.root / "keys"
         self.archives = self.root / "archives"
+        self.media = self.root / "media"
 
     def session(self, session_id: str) -> Path:
         """Return a session's own directory. Raises ValueError unless the id is a ULID."""

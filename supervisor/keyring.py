@@ -7,9 +7,10 @@ but on the day when an archive is needed. So a check value is kept with the data
 from __future__ import annotations
 
 import os
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from storage.archive_files import SUFFIX
+from storage import archive_files, media_files
 from storage.vault import Keyring, generate_keyring, load_keyring
 from storage.vault.errors import KeyringUnusable, SecretDamaged, VaultError
 from storage.vault.files import partial_file, sync_directory
@@ -34,7 +35,7 @@ def open_keyring(settings: Settings, data: DataDir) -> Keyring:
     try:
         data.keys.mkdir(mode=0o700, exist_ok=True)
         check = data.keys / CHECK
-        keyring = _keyring(settings, data, first=not check.exists() and not _archived(data))
+        keyring = _keyring(settings, data, first=not check.exists() and not _sealed(data))
         _prove(keyring, check)
     except VaultError as error:
         raise KekUnusable(f"{error} [{error.code}]") from error
@@ -63,8 +64,10 @@ def _loaded(path: Path) -> Keyring:
     )
 
 
-def _archived(data: DataDir) -> bool:
-    return next(data.archives.glob(f"*/*/*{SUFFIX}"), None) is not None
+def _sealed(data: DataDir) -> bool:
+    archives = data.archives.glob(f"*/*/*{archive_files.SUFFIX}")
+    media = data.media.glob(f"*/*{media_files.SUFFIX}")
+    return next(chain(archives, media), None) is not None
 
 
 def _prove(keyring: Keyring, check: Path) -> None:

@@ -15,6 +15,7 @@ from storage.sqlite.events import EventTable
 from storage.sqlite.files import prepare_file
 from storage.sqlite.ids import MonotonicIds
 from storage.sqlite.keys import KeyTable
+from storage.sqlite.media import MediaTable
 from storage.sqlite.messages import MessageTable
 from storage.sqlite.outbox import OutboxTable
 from storage.sqlite.privacy import PrivacyTable
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from storage.audit import AccessLog
     from storage.events import EventLog
     from storage.keys import Keys
+    from storage.media_index import MediaIndex
     from storage.privacy import Privacy
     from storage.sqlite.connection import Connections
     from storage.store import Store
@@ -64,6 +66,7 @@ class SqliteStore(
     EventTable,
     AccessTable,
     ArchiveTable,
+    MediaTable,
     PrivacyTable,
     RetentionTable,
 ):
@@ -114,5 +117,5 @@ if TYPE_CHECKING:
 
     def _implements_the_ports(
         store: SqliteStore,
-    ) -> tuple[Store, Tenants, Keys, EventLog, AccessLog, ArchiveIndex, Privacy]:
-        return store, store, store, store, store, store, store
+    ) -> tuple[Store, Tenants, Keys, EventLog, AccessLog, ArchiveIndex, MediaIndex, Privacy]:
+        return store, store, store, store, store, store, store, store

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _PARTIAL: Final = re.compile(r"\..+\.[0-9a-f]{16}\.partial")
 
@@ -50,6 +50,26 @@ def write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def private_directory(root: Path, *names: str) -> Path:
+    """Make `root` and the directories below it, each mode 0700 and durable; return the last.
+
+    What is there already stays as it is. Raises OSError.
+    """
+    folder = root
+    for name in ("", *names):
+        folder = folder / name
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            sync_directory(folder.parent)
+    return folder
+
+
+def unlink_all(files: Iterable[Path]) -> None:
+    """Remove files; one that is not there is as wished. Raises OSError."""
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 @contextmanager

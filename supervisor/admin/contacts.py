@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from api.lookup import is_ulid
 from api.recipients import RecipientInvalid, parse_recipient
+from storage.media_files import remove_media_files
 from supervisor.admin.errors import ArgumentInvalid, OutputUnwritable
 from supervisor.admin.place import no_tick, now_ms
 from supervisor.admin.tenancy import note
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from storage.privacy import ContactExport, ContactRow, MediaPointer
+    from storage.privacy import ContactExport, ContactRow
     from storage.sqlite.store import SqliteStore
     from supervisor.admin.place import Tick
 
@@ -83,7 +84,7 @@ async def erase_contact(
     home = await store.workspace_named(workspace)
     found = await _find(store, home.id, contact)
     erased = await store.erase_contact(home.id, found.id, now_ms())
-    left = [one.path for one in erased.media if not _remove(root, one)]
+    left = [one.path for one in remove_media_files(root, erased.media)]
     result = "files_left" if left else "done"
     await note(store, home.id, "contact.erase", result, contact=found.id)
     return ErasedReport(found.id, erased.messages, len(erased.media) - len(left), left)
@@ -97,17 +98,6 @@ async def _find(store: SqliteStore, workspace_id: str, contact: str) -> ContactR
     except RecipientInvalid as error:
         raise ArgumentInvalid(f"The contact is not usable: {error}.") from None
     return await store.contact_with_jid(workspace_id, jid)
-
-
-def _remove(root: Path, media: MediaPointer) -> bool:
-    path = (root / media.path).resolve()
-    if not path.is_relative_to(root.resolve()):
-        return False
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return False  # told to the operator, who can see why
-    return True
 
 
 def _json(value: object) -> str:

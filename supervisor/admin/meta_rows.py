@@ -2,6 +2,8 @@
 
     metadata.meta = {phone_number_id, business_id, api_version, access_token (sealed), source_id}
 
+And the pointers to sealed files, archives and media, as the rotation of keys needs them.
+
 Used by commands that hold the data directory, on connections of their own.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from storage.events import EventType
@@ -30,6 +33,25 @@ if TYPE_CHECKING:
 
 IMPORTED: Final = "imported"
 """The reason that stands beside `connected` until something proves the number's state."""
+
+
+PAGE: Final = 500
+
+
+class FileKind(StrEnum):
+    """The tables that point to sealed files."""
+
+    ARCHIVE = "whatsapp_session_archives"
+    MEDIA = "media"
+
+
+@dataclass(frozen=True, slots=True)
+class SealedFile:
+    """A pointer: internal id, path below the data directory."""
+
+    kind: FileKind
+    id: int
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,19 +206,25 @@ class MetaRows:
             )
             return changed == 1
 
-    async def archives(self) -> Sequence[tuple[int, str]]:
-        """Return (internal id, path below the data directory) of every archive."""
-        rows = await self._connections.read(
-            "SELECT id, path FROM whatsapp_session_archives ORDER BY id"
-        )
-        return [(row[0], row[1]) for row in rows]
+    async def count_files(self) -> int:
+        """Return to how many sealed files there are pointers."""
+        counts = [f"(SELECT count(*) FROM {kind})" for kind in FileKind]  # noqa: S608
+        return int((await self._connections.read(f"SELECT {' + '.join(counts)}"))[0][0])
 
-    async def replace_hash(self, archive: int, sha256: str) -> None:
-        """Note an archive's new hash, after its file was put under another key."""
+    async def files(self, kind: FileKind, after: int = 0) -> Sequence[SealedFile]:
+        """Return a page of the sealed files of a kind, those with an id greater than `after`."""
+        rows = await self._connections.read(
+            f"SELECT id, path FROM {kind} WHERE id > ? ORDER BY id LIMIT {PAGE}",  # noqa: S608
+            (after,),
+        )
+        return [SealedFile(kind, row[0], row[1]) for row in rows]
+
+    async def replace_hash(self, file: SealedFile, sha256: str) -> None:
+        """Note a file's new hash, after it was put under another key."""
         async with self._connections.write() as tx:
             await tx.change(
-                "UPDATE whatsapp_session_archives SET sha256 = ? WHERE id = ? AND sha256 <> ?",
-                (sha256, archive, sha256),
+                f"UPDATE {file.kind} SET sha256 = ? WHERE id = ? AND sha256 <> ?",  # noqa: S608
+                (sha256, file.id, sha256),
             )
 
 

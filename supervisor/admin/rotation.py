@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.vault import SecretBox, rewrap_archive, rotate_keyring
 from storage.vault.errors import VaultError
 from supervisor.admin.errors import KeyringFixed
-from supervisor.admin.meta_rows import open_meta_rows, token_context
+from supervisor.admin.meta_rows import FileKind, open_meta_rows, token_context
 from supervisor.admin.place import no_tick
 from supervisor.keyring import CHECK, KEK, open_keyring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from config.settings import Settings
     from storage.vault import Keyring
+    from supervisor.admin.meta_rows import MetaNumber, MetaRows, SealedFile
     from supervisor.admin.place import Place, Tick
     from supervisor.datadir import DataDir
 
@@ -50,39 +50,74 @@ class RotationReport:
     kid: str
     tokens: int
     archives: int
+    media: int
     failed: Sequence[tuple[str, str]]
 
 
 async def rewrap_everything(place: Place, keyring: Keyring, tick: Tick = no_tick) -> RotationReport:
-    """Seal access tokens and archives with the current key; what has it already stays untouched.
+    """Seal access tokens, archives and media with the current key; what has it already stays.
 
     The caller holds the data directory: a running node would not know the new key. Older keys stay
     on the ring, so that nothing is lost if this is interrupted; run it again then. Raises
     StoreErrors.
     """
-    box, failed = SecretBox(keyring), list[tuple[str, str]]()
-    tokens = archives = 0
     async with open_meta_rows(place) as rows:
-        numbers, files = await rows.all(), await rows.archives()
-        total = len(numbers) + len(files)
-        for done, (workspace_id, number) in enumerate(numbers):
+        numbers = await rows.all()
+        total = len(numbers) + await rows.count_files()
+        work = _Rewrap(rows, keyring, place.data.root)
+        done = 0
+        for workspace_id, number in numbers:
             tick(done, total)
-            old = number.meta["access_token"]
-            try:
-                new = box.rewrap(old, token_context(workspace_id, number.uuid))
-            except VaultError as error:
-                failed.append((f"access token of session {number.uuid}", str(error)))
-                continue
-            if new != old and await rows.replace_token(number, new):
-                tokens += 1
-        for done, (archive, path) in enumerate(files, start=len(numbers)):
-            tick(done, total)
-            try:
-                facts = rewrap_archive(place.data.root / path, keyring)
-            except VaultError as error:
-                failed.append((f"archive {os.fspath(Path(path))}", str(error)))
-                continue
-            # Also when nothing changed: an earlier run may have ended between file and pointer.
-            await rows.replace_hash(archive, facts.sha256)
-            archives += facts.changed
-    return RotationReport(kid=keyring.current, tokens=tokens, archives=archives, failed=failed)
+            done += 1
+            await work.token(workspace_id, number)
+        for kind in FileKind:
+            after = 0
+            while page := await rows.files(kind, after):
+                for file in page:
+                    tick(done, total)
+                    done += 1
+                    await work.file(file)
+                after = page[-1].id
+        return work.report()
+
+
+class _Rewrap:
+    """Moves one thing after the other, and counts."""
+
+    def __init__(self, rows: MetaRows, keyring: Keyring, root: Path) -> None:
+        self._rows = rows
+        self._keyring = keyring
+        self._box = SecretBox(keyring)
+        self._root = root
+        self._tokens = 0
+        self._files = dict.fromkeys(FileKind, 0)
+        self._failed: list[tuple[str, str]] = []
+
+    async def token(self, workspace_id: str, number: MetaNumber) -> None:
+        old = number.meta["access_token"]
+        try:
+            new = self._box.rewrap(old, token_context(workspace_id, number.uuid))
+        except VaultError as error:
+            self._failed.append((f"access token of session {number.uuid}", str(error)))
+            return
+        if new != old and await self._rows.replace_token(number, new):
+            self._tokens += 1
+
+    async def file(self, file: SealedFile) -> None:
+        try:
+            facts = rewrap_archive(self._root / file.path, self._keyring)
+        except VaultError as error:
+            self._failed.append((f"{file.kind.name.lower()} {file.path}", str(error)))
+            return
+        # Also when nothing changed: an earlier run may have ended between file and pointer.
+        await self._rows.replace_hash(file, facts.sha256)
+        self._files[file.kind] += facts.changed
+
+    def report(self) -> RotationReport:
+        return RotationReport(
+            kid=self._keyring.current,
+            tokens=self._tokens,
+            archives=self._files[FileKind.ARCHIVE],
+            media=self._files[FileKind.MEDIA],
+            failed=self._failed,
+        )

@@ -102,6 +102,7 @@ def test_an_import_shows_first_and_then_moves(tmp_path: Path) -> None:
     assert "EAAG" not in (data / "wafleet.db").read_bytes().decode("latin-1")
     rotated = wafleet(data, "keys", "rotate")
     assert (rotated.returncode, "1 access tokens" in rotated.stdout) == (0, True)
+    assert "0 media files" in rotated.stdout
     (data / "keys" / "kek").chmod(0o644)
     open_to_all = wafleet(data, "keys", "rotate")
     assert open_to_all.returncode == 7

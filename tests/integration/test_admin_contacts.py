@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from storage.media_index import MediaNotFound
 from storage.privacy import ContactNotFound, NewMedia
 from storage.store import NewInbound, NewOutbound
 from storage.tenants import (
@@ -20,6 +21,8 @@ from supervisor.admin.errors import (
     OutputUnwritable,
 )
 from tests.integration.admin_support import dump, migrated
+from tests.integration.media_support import media_files, read_all
+from tests.integration.tenant_support import home_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,6 +122,32 @@ def test_an_export_is_private_and_whole_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), contacts.private_file(other) as file:
         file.write(str(1 / 0))
     assert not other.exists()
+
+
+async def test_a_kept_file_is_exported_by_name_and_erased(place: Place) -> None:
+    """A real one, encrypted; that of another contact stays."""
+    async with place.store() as store:
+        media = media_files(place.data.root, store)
+        home = await home_of(store)
+        await talk(store, DEFAULT)
+        session = (await store.session_named(home, "a")).id
+        theirs, others = [
+            (await store.messages(home, session, chat=f"{number}@c.us"))[0].id
+            for number in (NUMBER, "15550100111")
+        ]
+        pointer = await media.save(theirs, [b"canary file" * 100])
+        kept = await media.save(others, [b"another's"])
+        out = io.StringIO()
+        await contacts.export_contact(store, DEFAULT, NUMBER, out)
+        [named] = json.loads(out.getvalue())["media"]
+        assert (place.data.root / named["path"]).is_file()
+        assert named["id"] == pointer.id
+        report = await contacts.erase_contact(store, place.data.root, DEFAULT, NUMBER)
+        assert (report.files, list(report.left)) == (1, [])
+        assert not (place.data.root / pointer.path).exists()
+        with pytest.raises(MediaNotFound):
+            await read_all(media, home, pointer.id)
+        assert await read_all(media, home, kept.id) == b"another's"
 
 
 async def test_an_erased_contact_is_gone_and_so_are_its_files(place: Place, tmp_path: Path) -> None:

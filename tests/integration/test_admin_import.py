@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from actors.reasons import REASONS, TRANSIENT
 from config.settings import Settings
 from storage.archives_index import NewArchive
+from storage.media import MediaUnreadable
 from storage.store import Provider, SessionStatus
 from storage.tenants import (
     DEFAULT,
@@ -29,7 +30,7 @@ from storage.vault import (
     write_archive,
 )
 from storage.vault.errors import KeyMissing
-from supervisor.admin import meta_import, rotation, tenancy
+from supervisor.admin import meta_import, meta_rows, rotation, tenancy
 from supervisor.admin.errors import (
     KeyringFixed,
 )
@@ -40,12 +41,14 @@ from supervisor.datadir import DataDir
 from supervisor.errors import KekUnusable
 from supervisor.keyring import open_keyring
 from tests.integration.admin_support import dump, migrated
+from tests.integration.media_support import media_files, read_all, received
 from tests.integration.test_api_server import running_api
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from storage.privacy import MediaPointer
 
 pytestmark = pytest.mark.integration
 
@@ -210,11 +213,12 @@ async def test_a_cloud_api_number_is_shown_but_not_driven(tmp_path: Path) -> Non
 
 @dataclass
 class Sealed:
-    """A database with two sealed tokens and an archive."""
+    """A database with two sealed tokens, an archive and a message's file."""
 
     place: Place
     context: ArchiveContext
     archive: Path
+    media: MediaPointer
     old: Keyring = field(repr=False)
 
 
@@ -239,7 +243,10 @@ async def sealed(place: Place) -> AsyncIterator[Sealed]:
                 now_ms=NOW,
             )
         )
-    yield Sealed(place, context, path, old)
+        pointer = await media_files(place.data.root, store, old).save(
+            await received(store, home), [b"photo" * 1000]
+        )
+    yield Sealed(place, context, path, pointer, old)
 
 
 async def test_everything_sealed_moves_to_the_new_key(place: Place) -> None:
@@ -247,7 +254,7 @@ async def test_everything_sealed_moves_to_the_new_key(place: Place) -> None:
         new, kek = rotation.add_key(settings_of(place), place.data), place.data.keys / "kek"
         assert new.current != there.old.current
         report = await rotation.rewrap_everything(place, new)
-        assert (report.kid, report.tokens, report.archives) == (new.current, 2, 1)
+        assert (report.kid, report.tokens, report.archives, report.media) == (new.current, 2, 1, 1)
         assert list(report.failed) == []
         with pytest.raises(KeyMissing):
             open_archive(there.archive, there.old, there.context)
@@ -262,8 +269,16 @@ async def test_everything_sealed_moves_to_the_new_key(place: Place) -> None:
                 assert token.decode() in TOKENS.values()
             [pointer] = await store.archives(there.context.session)
             assert pointer.sha256 == hashlib.sha256(there.archive.read_bytes()).hexdigest()
+            home, media = there.context.workspace, there.media.id
+            with pytest.raises(MediaUnreadable):
+                await read_all(media_files(place.data.root, store, there.old), home, media)
+            anew = media_files(place.data.root, store, newest)
+            assert await read_all(anew, home, media) == b"photo" * 1000
+            moved = (await store.media(home, media)).pointer
+            raw = (place.data.root / moved.path).read_bytes()
+            assert (moved.sha256, moved.bytes) == (hashlib.sha256(raw).hexdigest(), len(raw))
         again = await rotation.rewrap_everything(place, new)
-        assert (again.tokens, again.archives) == (0, 0)
+        assert (again.tokens, again.archives, again.media) == (0, 0, 0)
 
 
 async def test_an_interrupted_rotation_is_finished_by_the_next(place: Place) -> None:
@@ -271,10 +286,13 @@ async def test_an_interrupted_rotation_is_finished_by_the_next(place: Place) -> 
     async with sealed(place) as there:
         new = rotation.add_key(settings_of(place), place.data)
         facts = rewrap_archive(there.archive, new)
+        media = rewrap_archive(place.data.root / there.media.path, new)
         await rotation.rewrap_everything(place, new)
         async with place.store() as store:
             [pointer] = await store.archives(there.context.session)
             assert pointer.sha256 == facts.sha256
+            record = await store.media(there.context.workspace, there.media.id)
+            assert record.pointer.sha256 == media.sha256
 
 
 async def test_what_can_t_be_moved_is_told_and_the_rest_moves(place: Place) -> None:
@@ -282,10 +300,26 @@ async def test_what_can_t_be_moved_is_told_and_the_rest_moves(place: Place) -> N
         raw = bytearray(there.archive.read_bytes())
         raw[-1] ^= 1
         there.archive.write_bytes(raw)
+        (place.data.root / there.media.path).unlink()
         new = rotation.add_key(settings_of(place), place.data)
         report = await rotation.rewrap_everything(place, new)
-        assert (report.tokens, report.archives) == (2, 0)
-        assert [what for what, _ in report.failed] == ["archive archives/one.wfa"]
+        assert (report.tokens, report.archives, report.media) == (2, 0, 0)
+        lost = f"media {there.media.path}"
+        assert [what for what, _ in report.failed] == ["archive archives/one.wfa", lost]
+
+
+async def test_more_files_than_a_page_all_move(place: Place) -> None:
+    """Each once, and progress tells of each."""
+    async with sealed(place) as there, place.store() as store:
+        media = media_files(place.data.root, store, there.old)
+        message = await received(store, there.context.workspace, "M2")
+        for _ in range(meta_rows.PAGE):
+            await media.save(message, [b"small"])
+    new = rotation.add_key(settings_of(place), place.data)
+    ticks: list[int] = []
+    report = await rotation.rewrap_everything(place, new, lambda done, _: ticks.append(done))
+    assert report.media == meta_rows.PAGE + 1
+    assert ticks == list(range(meta_rows.PAGE + 4))
 
 
 async def test_the_older_key_may_go_when_everything_has_moved(place: Place) -> None:

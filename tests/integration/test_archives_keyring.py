@@ -55,11 +55,11 @@ def test_a_lost_key_is_not_replaced(tmp_path: Path) -> None:
     assert not (tmp_path / "keys" / "kek").exists()
 
 
-def test_archives_without_their_keys_are_no_first_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["archives/w/s/1.wfa", "media/w/1.wfm"])
+def test_files_without_their_keys_are_no_first_run(tmp_path: Path, file: str) -> None:
     """Also when the whole directory of keys is gone."""
-    folder = tmp_path / "archives" / "w" / "s"
-    folder.mkdir(parents=True)
-    (folder / "1.wfa").write_bytes(b"x")
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_bytes(b"x")
     with pytest.raises(KekUnusable, match="put the file back"):
         opened(tmp_path)
 

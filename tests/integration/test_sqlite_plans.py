@@ -10,6 +10,7 @@ import pytest
 
 from storage.archives_index import NewArchive
 from storage.audit import NewAccess
+from storage.privacy import NewMedia
 from storage.sqlite import SqliteStore, open_store
 from storage.sqlite.connection import READERS
 from storage.store import Desired, Direction, SessionStatus, StatusChange
@@ -131,6 +132,14 @@ async def _rest(store: SqliteStore, home: str, session: str, key: str) -> None:
     await store.add_archive(archive)
     await store.archives(session)
     await store.drop_archives(session, 0)
+    message = (await store.messages(home, session, direction=Direction.INBOUND))[0].id
+    await store.message_workspace(message)
+    media = await store.record_media(
+        NewMedia(message_id=message, path="m", sha256="0" * 64, bytes=1, now_ms=NOW)
+    )
+    await store.media(home, media.id)
+    await store.pointed_media(["m", "n"])
+    await store.drop_media(home, media.id)
 
 
 async def traced(store: SqliteStore, act: Callable[[SqliteStore], object]) -> list[str]:
