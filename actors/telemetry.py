@@ -75,6 +75,15 @@ class Telemetry:
             buckets=tuple(2**n for n in range(16, 31, 2)),
             registry=self.registry,
         )
+        self.retention_removed = Counter(
+            "wafleet_retention_removed",
+            "What outlived its time to live and was removed, by kind (messages, media, events);"
+            " raised by the keeper after each batch.",
+            ["kind"],
+            registry=self.registry,
+        )
+        for kind in ("messages", "media", "events"):
+            self.retention_removed.labels(kind=kind)  # an absent series looks like "no data"
         self.accept_to_page_seconds = Histogram(
             "wafleet_accept_to_page_seconds",
             "Seconds from accepting a message to its page call; observed by a session actor.",

@@ -32,6 +32,7 @@ ALLOWED: Final[frozenset[str]] = frozenset(
         # how much
         "seconds", "count", "attempt", "attempts", "calls", "sessions", "crashes", "settled",
         "removed", "pause_seconds", "generation",
+        "messages_removed", "media_removed", "events_removed", "files_left",
         "waiting", "restarts", "bytes", "limit", "number", "left", "stragglers", "pending", "lag",
         # the API
         "host", "port", "method", "route",

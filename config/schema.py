@@ -148,6 +148,13 @@ class Settings(BaseSettings):
         21600, 1, 604800, "How long it takes until a connected session is archived again."
     )
 
+    retention_interval: Seconds = seconds(
+        3600,
+        1,
+        604800,
+        "How long it takes until what outlived its workspace's times to live is removed again.",
+    )
+
     restart_intensity: Count = count(
         5, 1, 1000, "How many crashes of one session within restart_period quarantine it."
     )

@@ -143,5 +143,8 @@ class Privacy(Protocol):
     async def purge_expired(self, now_ms: int, limit: int = 500) -> Purged:
         """Take what outlived its workspace's times to live, at most `limit` rows of each kind.
 
-        Messages that still wait to be sent stay. Media go with their message, or before it.
+        In one transaction: if it fails, nothing was taken. Messages that still wait to be sent
+        stay, and so do chats, contacts, counters and the access log. Media go with their message,
+        or before it; their files are to be removed now. The newest event of the log stays, so that
+        no place in the log is ever given twice.
         """

@@ -1,7 +1,7 @@
 """The composition root: the only place that names concrete adapters and knows the order of things.
 
 Started in this order, stopped in exactly the reverse: data directory, browser check, orphan sweep,
-store, loops, supervisor, API. Then the sessions that should run are asked for.
+store, loops, supervisor, API, keeper. Then the sessions that should run are asked for.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from api.app import build_app
 from api.ports import ApiDeps
 from api.server import serving
 from storage.archive_files import ArchiveFiles
+from storage.media_files import MediaFiles
 from storage.sqlite import open_store
 from storage.store import Desired, Store
 from storage.tenants import DEFAULT
@@ -41,6 +42,7 @@ from supervisor.datadir import DataDir
 from supervisor.deps import FleetDeps
 from supervisor.errors import SupervisorDied
 from supervisor.fleet import FleetSupervisor
+from supervisor.keeper import Keeper, keeping
 from supervisor.keyring import open_keyring
 from supervisor.pulse import STALLED_AFTER, Pulse
 from supervisor.restarts import FusePolicy, RestartPolicy
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
     from actors.browser.driver import BrowserDriver
     from config.settings import Settings
     from storage.archives import Archives
+    from storage.media import MediaStore
+    from storage.privacy import Privacy
     from storage.secrets import Secrets
 
 log = structlog.get_logger(__name__)
@@ -131,6 +135,10 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             now_ms=now_ms,
         )
         await archives.sweep()
+        media = MediaFiles(
+            data=data.root, index=store, privacy=store, keyring=keyring, now_ms=now_ms
+        )
+        await media.sweep()
         telemetry, board = Telemetry(), LiveBoard()
         main, browsers, progress = await stack.enter_async_context(_loops(telemetry))
         fleet = await stack.enter_async_context(
@@ -164,6 +172,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
         host, port = await stack.enter_async_context(
             serving(build_app(deps), settings.api_host, settings.api_port)
         )
+        await stack.enter_async_context(keeping(_keeper(settings, store, media, telemetry)))
         await _resume(store, fleet)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         log.info("api_started", host=host, port=port)
@@ -183,6 +192,19 @@ def _sweep(data: DataDir) -> None:
     copies = data.remove_copies()
     if copies:
         log.warning("profile_copies_removed", count=copies)
+
+
+def _keeper(
+    settings: Settings, privacy: Privacy, media: MediaStore, telemetry: Telemetry
+) -> Keeper:
+    return Keeper(
+        privacy=privacy,
+        media=media,
+        telemetry=telemetry,
+        interval=settings.retention_interval,
+        now_ms=now_ms,
+        uniform=random.SystemRandom().uniform,
+    )
 
 
 @asynccontextmanager

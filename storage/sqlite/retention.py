@@ -8,21 +8,27 @@ from storage.privacy import Purged
 from storage.sqlite.privacy import MEDIA, media_pointer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from storage.sqlite.connection import Connections
 
-    from storage.sqlite.connection import Connections, Row, Transaction
-
+# CROSS JOIN keeps this order: each workspace with a time to live, then the oldest of its rows.
 _MESSAGES: Final = (
-    "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE workspace_id = ?"
-    " AND created_at < ? AND state NOT IN ('accepted', 'sending') ORDER BY created_at LIMIT ?)"
+    "DELETE FROM messages WHERE id IN (SELECT m.id FROM workspaces AS w CROSS JOIN messages AS m"
+    " WHERE w.message_ttl IS NOT NULL AND m.workspace_id = w.id"
+    " AND m.created_at < :now - w.message_ttl AND m.state NOT IN ('accepted', 'sending')"
+    " LIMIT :limit)"
 )
+# The newest event stays: ids go on from the greatest that is stored, so without it a clock that was
+# put back would give ids again that readers have passed already, and hide new events from them.
 _EVENTS: Final = (
-    "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE workspace_id = ?"
-    " AND created_at < ? ORDER BY created_at LIMIT ?)"
+    "DELETE FROM events WHERE id IN (SELECT e.id FROM workspaces AS w CROSS JOIN events AS e"
+    " WHERE w.event_ttl IS NOT NULL AND e.workspace_id = w.id"
+    " AND e.created_at < :now - w.event_ttl AND e.uuid < (SELECT max(uuid) FROM events)"
+    " LIMIT :limit)"
 )
 _MEDIA: Final = (
-    "DELETE FROM media WHERE id IN (SELECT id FROM media WHERE workspace_id = ?"  # noqa: S608
-    f" AND created_at < ? ORDER BY created_at LIMIT ?) RETURNING {MEDIA}"
+    "DELETE FROM media WHERE id IN (SELECT f.id FROM workspaces AS w"  # noqa: S608 - constants only
+    " CROSS JOIN media AS f WHERE w.media_ttl IS NOT NULL AND f.workspace_id = w.id"
+    f" AND f.created_at < :now - w.media_ttl LIMIT :limit) RETURNING {MEDIA}"
 )
 _ORPHANS: Final = (
     "DELETE FROM media WHERE id IN"  # noqa: S608 - constants only
@@ -38,32 +44,17 @@ class RetentionTable:
 
     async def purge_expired(self, now_ms: int, limit: int = 500) -> Purged:
         limit = max(1, limit)
-        messages = events = 0
-        media: list[Row] = []
-        for row in await self._connections.read(
-            "SELECT id, message_ttl, media_ttl, event_ttl FROM workspaces WHERE message_ttl"
-            " IS NOT NULL OR media_ttl IS NOT NULL OR event_ttl IS NOT NULL ORDER BY id"
-        ):
-            key, message_ttl, media_ttl, event_ttl = row
-            async with self._connections.write() as tx:
-                if message_ttl is not None:
-                    values = (key, now_ms - message_ttl, limit - messages)
-                    messages += await tx.change(_MESSAGES, values)
-                if media_ttl is not None:
-                    values = (key, now_ms - media_ttl, limit - len(media))
-                    media += await tx.all(_MEDIA, values)
-                if event_ttl is not None:
-                    values = (key, now_ms - event_ttl, limit - events)
-                    events += await tx.change(_EVENTS, values)
+        values: dict[str, object] = {"now": now_ms, "limit": limit}
+        # One transaction for all: if it fails nothing was taken, and no file loses its pointer
+        # without being returned.
         async with self._connections.write() as tx:
-            media += await _orphans(tx, limit - len(media))
+            messages = await tx.change(_MESSAGES, values)
+            media = list(await tx.all(_MEDIA, values))
+            media += await tx.all(_ORPHANS, (limit - len(media),))
+            events = await tx.change(_EVENTS, values)
         return Purged(
             messages=messages,
             events=events,
             media=[media_pointer(row) for row in media],
             more=limit in {messages, events, len(media)},
         )
-
-
-async def _orphans(tx: Transaction, limit: int) -> Sequence[Row]:
-    return await tx.all(_ORPHANS, (limit,))

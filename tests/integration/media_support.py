@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from storage.media_files import MediaFiles
 from tests.integration.archive_support import RING
-from tests.integration.tenant_support import inbound
+from tests.integration.tenant_support import NOW, inbound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def media_files(data: Path, store: SqliteStore, keyring: Keyring = RING) -> Medi
 
 async def received(store: SqliteStore, workspace: str, wa_id: str = "M1", **more: object) -> str:
     """Let a message come in, in a session made for it; return its id."""
-    session, _ = await store.create_session(workspace, "media", 1)
+    session, _ = await store.create_session(workspace, "media", NOW)
     row = await store.record_inbound(inbound(session.id, wa_id, **more))  # type: ignore[arg-type]
     assert row is not None
     return row.id

@@ -303,7 +303,7 @@ async def test_retention_takes_what_is_too_old_and_no_more(store: SqliteStore) -
     left = [m.wa_id for m in await store.messages(home, a)]
     assert sorted(left) == sorted(["A1", *(f"B{n}" for n in range(10, 20))])
     assert (await store.message(home, a, waiting.id)).state is MessageState.ACCEPTED
-    assert await store.events(home) == []
+    assert len(await store.events(home)) == 1, "the newest of the log, whatever its age"
     assert (await counters(store, home, PERSON))[a][2] == 21, "numbers outlive what they count"
 
     await store.set_retention(home, Retention(messages_ms=1000), NOW)
