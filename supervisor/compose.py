@@ -7,9 +7,6 @@ store, loops, supervisor, API, keeper. Then the sessions that should run are ask
 from __future__ import annotations
 
 import asyncio
-import random
-import secrets
-import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,16 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from actors.archive_plan import ArchiveTimes
 from actors.base import tell
 from actors.bridge import Bridge, FutureReply, LoopThread
 from actors.browser.profile import sweep_orphans
-from actors.deps import SessionDeps, SessionTimeouts
 from actors.live import LiveBoard
 from actors.messages import Answer, Done, FleetMessage, Refused, Reply, Shutdown, StartSession
 from actors.reasons import TRANSIENT
-from actors.session import SessionActor
-from actors.state import Limits
 from actors.telemetry import Telemetry
 from api.app import build_app
 from api.ports import ApiDeps
@@ -37,15 +30,14 @@ from storage.sqlite import open_store
 from storage.store import Desired, Store
 from storage.tenants import DEFAULT
 from storage.vault import SecretBox
-from supervisor.clerk import Clerk
+from supervisor.assembly import fleet_deps, keeper
 from supervisor.datadir import DataDir
-from supervisor.deps import FleetDeps
 from supervisor.errors import SupervisorDied
 from supervisor.fleet import FleetSupervisor
-from supervisor.keeper import Keeper, keeping
+from supervisor.keeper import keeping
 from supervisor.keyring import open_keyring
+from supervisor.parts import Parts, new_wa_id, now_ms
 from supervisor.pulse import STALLED_AFTER, Pulse
-from supervisor.restarts import FusePolicy, RestartPolicy
 from supervisor.wiring import VERSION, browser_driver
 
 if TYPE_CHECKING:
@@ -54,12 +46,7 @@ if TYPE_CHECKING:
 
     from pykka import ActorRef
 
-    from actors.browser.driver import BrowserDriver
     from config.settings import Settings
-    from storage.archives import Archives
-    from storage.media import MediaStore
-    from storage.privacy import Privacy
-    from storage.secrets import Secrets
 
 log = structlog.get_logger(__name__)
 
@@ -97,16 +84,6 @@ class FleetPort:
         return self._ref.is_alive()
 
 
-def now_ms() -> int:
-    """Return wall-clock milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
-
-
-def new_wa_id() -> str:
-    """Return a fresh WhatsApp message id, as WhatsApp Web makes them: 3EB0 and 18 hex digits."""
-    return "3EB0" + secrets.token_hex(9).upper()
-
-
 @asynccontextmanager
 async def node(settings: Settings) -> AsyncIterator[Running]:
     """Run a whole node while the block runs. Raises what keeps it from starting."""
@@ -140,21 +117,22 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
         )
         await media.sweep()
         telemetry, board = Telemetry(), LiveBoard()
-        main, browsers, progress = await stack.enter_async_context(_loops(telemetry))
-        fleet = await stack.enter_async_context(
-            _fleet(
-                settings,
-                data,
-                driver,
-                store,
-                SecretBox(keyring),
-                archives,
-                telemetry,
-                board,
-                main,
-                browsers,
-            )
+        main, browsers, progress = await stack.enter_async_context(running_loops(telemetry))
+        parts = Parts(
+            settings=settings,
+            data=data,
+            driver=driver,
+            store=store,
+            privacy=store,
+            secrets=SecretBox(keyring),
+            archives=archives,
+            media=media,
+            telemetry=telemetry,
+            board=board,
+            main=main,
+            browsers=browsers,
         )
+        fleet = await stack.enter_async_context(running_fleet(parts))
         deps = ApiDeps(
             store=store,
             live=board,
@@ -172,7 +150,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
         host, port = await stack.enter_async_context(
             serving(build_app(deps), settings.api_host, settings.api_port)
         )
-        await stack.enter_async_context(keeping(_keeper(settings, store, media, telemetry)))
+        await stack.enter_async_context(keeping(keeper(parts)))
         await _resume(store, fleet)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         log.info("api_started", host=host, port=port)
@@ -194,21 +172,8 @@ def _sweep(data: DataDir) -> None:
         log.warning("profile_copies_removed", count=copies)
 
 
-def _keeper(
-    settings: Settings, privacy: Privacy, media: MediaStore, telemetry: Telemetry
-) -> Keeper:
-    return Keeper(
-        privacy=privacy,
-        media=media,
-        telemetry=telemetry,
-        interval=settings.retention_interval,
-        now_ms=now_ms,
-        uniform=random.SystemRandom().uniform,
-    )
-
-
 @asynccontextmanager
-async def _loops(
+async def running_loops(
     telemetry: Telemetry,
 ) -> AsyncIterator[tuple[Bridge, Bridge, Callable[[], bool]]]:
     """The browser loop beside this one, a bridge to each, and whether both turn."""
@@ -239,84 +204,14 @@ async def _loops(
 
 
 @asynccontextmanager
-async def _fleet(
-    settings: Settings,
-    data: DataDir,
-    driver: BrowserDriver,
-    store: Store,
-    box: Secrets,
-    archives: Archives,
-    telemetry: Telemetry,
-    board: LiveBoard,
-    main: Bridge,
-    browsers: Bridge,
-) -> AsyncIterator[FleetPort]:
+async def running_fleet(parts: Parts) -> AsyncIterator[FleetPort]:
     """The supervisor; on leaving, every session is stopped and no browser is left."""
-    session_deps = SessionDeps(
-        main=main,
-        browsers=browsers,
-        store=store,
-        secrets=box,
-        archives=archives,
-        archive_times=ArchiveTimes(
-            delay=settings.archive_delay, interval=settings.archive_interval
-        ),
-        driver=driver,
-        board=board,
-        telemetry=telemetry,
-        limits=Limits(
-            open_timeout=settings.open_timeout,
-            sync_timeout=settings.sync_timeout,
-            socket_timeout=settings.socket_timeout,
-            qr_code_timeout=settings.qr_code_timeout,
-            qr_codes_per_window=settings.qr_codes_per_window,
-        ),
-        timeouts=SessionTimeouts(
-            launch=settings.launch_timeout,
-            open=settings.open_timeout,
-            call=settings.call_timeout,
-            send=settings.send_timeout,
-            stop=settings.stop_timeout,
-        ),
-        paths=data.paths,
-        now_ms=now_ms,
-        monotonic=time.monotonic,
-        uniform=random.SystemRandom().uniform,
-    )
-
-    def start_child(session_id: str, incarnation: int, parent: ActorRef[Any]) -> ActorRef[Any]:
-        return SessionActor.start(
-            child_id=session_id, incarnation=incarnation, parent=parent, deps=session_deps
-        )
-
-    ref = FleetSupervisor.start(
-        FleetDeps(
-            main=main,
-            clerk=Clerk(store=store, archives=archives, directory=data.session, now_ms=now_ms),
-            board=board,
-            telemetry=telemetry,
-            start_child=start_child,
-            restart=RestartPolicy(
-                intensity=settings.restart_intensity,
-                period=settings.restart_period,
-                first=settings.restart_backoff_first,
-                longest=settings.restart_backoff_max,
-                stable_after=settings.stable_after,
-            ),
-            fuse=FusePolicy(intensity=settings.fleet_intensity, period=settings.fleet_period),
-            slots=settings.launch_slots,
-            quarantine=settings.quarantine,
-            uniform=random.SystemRandom().uniform,
-            monotonic=time.monotonic,
-            now_ms=now_ms,
-        )
-    )
-    fleet = FleetPort(ref)
+    fleet = FleetPort(FleetSupervisor.start(fleet_deps(parts)))
     try:
         yield fleet
     finally:
-        await _stop_fleet(fleet, settings.shutdown_timeout)
-        _sweep(data)
+        await _stop_fleet(fleet, parts.settings.shutdown_timeout)
+        _sweep(parts.data)
 
 
 async def _stop_fleet(fleet: FleetPort, deadline: float) -> None:

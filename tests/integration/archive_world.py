@@ -18,11 +18,13 @@ from config.settings import Settings
 from simulator import AccountSeed, ContactSeed, Simulator, SimulatorOptions
 from storage.archive_files import ArchiveFiles
 from storage.archives import ArchiveFailed
+from storage.media_files import MediaFiles
 from storage.sqlite import open_store
 from storage.tenants import DEFAULT
 from storage.vault import SecretBox
 from supervisor import compose
 from supervisor.datadir import DataDir
+from supervisor.parts import Parts, now_ms
 from supervisor.wiring import browser_driver
 from tests.integration.archive_support import RING
 from tests.integration.browser_support import BUNDLE
@@ -186,25 +188,27 @@ async def world(
             index=store,
             keyring=RING,
             keep=made.archive_generations,
-            now_ms=compose.now_ms,
+            now_ms=now_ms,
         )
         telemetry, board = Telemetry(), LiveBoard()
-        main, browsers, _ = await stack.enter_async_context(compose._loops(telemetry))
+        main, browsers, _ = await stack.enter_async_context(compose.running_loops(telemetry))
         driver = WatchedDriver(browser_driver(made))
-        fleet = await stack.enter_async_context(
-            compose._fleet(
-                made,
-                data,
-                driver,
-                store,
-                SecretBox(RING),
-                archives,
-                telemetry,
-                board,
-                main,
-                browsers,
-            )
+        media = MediaFiles(data=data.root, index=store, privacy=store, keyring=RING, now_ms=now_ms)
+        parts = Parts(
+            settings=made,
+            data=data,
+            driver=driver,
+            store=store,
+            privacy=store,
+            secrets=SecretBox(RING),
+            archives=archives,
+            media=media,
+            telemetry=telemetry,
+            board=board,
+            main=main,
+            browsers=browsers,
         )
+        fleet = await stack.enter_async_context(compose.running_fleet(parts))
         workspace = (await store.workspace_named(DEFAULT)).id
         row, _ = await store.create_session(workspace, "one", 1)
         yield World(

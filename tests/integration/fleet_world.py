@@ -28,9 +28,10 @@ from storage.sqlite import open_store
 from storage.store import SessionStatus
 from storage.tenants import DEFAULT
 from supervisor.clerk import Clerk
-from supervisor.compose import FleetPort, now_ms
+from supervisor.compose import FleetPort
 from supervisor.deps import FleetDeps
 from supervisor.fleet import FleetSupervisor
+from supervisor.parts import now_ms
 from supervisor.restarts import FusePolicy, RestartPolicy
 from tests.integration.archive_support import archive_files
 from tests.waiting import eventually_async

@@ -23,7 +23,7 @@ from actors.messages import (
 )
 from storage.store import SessionNotFound, SessionStatus, StatusChange
 from supervisor.clerk import UNTOLD
-from supervisor.compose import now_ms
+from supervisor.parts import now_ms
 from supervisor.restarts import FusePolicy, RestartPolicy
 from tests.integration.fleet_world import ASK, Crash, Leave, World, world
 from tests.waiting import eventually_async

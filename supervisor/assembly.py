@@ -1,0 +1,114 @@
+"""Who gets which parts and which settings: the deps of every actor, from Parts."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from actors.archive_plan import ArchiveTimes
+from actors.deps import SessionDeps, SessionTimeouts
+from actors.session import SessionActor
+from actors.state import Limits
+from supervisor.clerk import Clerk
+from supervisor.deps import FleetDeps
+from supervisor.keeper import Keeper
+from supervisor.parts import now_ms, uniform
+from supervisor.restarts import FusePolicy, RestartPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pykka import ActorRef
+
+    from supervisor.parts import Parts
+    from supervisor.services import ServiceSpec
+
+
+def session_deps(parts: Parts) -> SessionDeps:
+    """What every session actor is given."""
+    settings = parts.settings
+    return SessionDeps(
+        main=parts.main,
+        browsers=parts.browsers,
+        store=parts.store,
+        secrets=parts.secrets,
+        archives=parts.archives,
+        archive_times=ArchiveTimes(
+            delay=settings.archive_delay, interval=settings.archive_interval
+        ),
+        driver=parts.driver,
+        board=parts.board,
+        telemetry=parts.telemetry,
+        limits=Limits(
+            open_timeout=settings.open_timeout,
+            sync_timeout=settings.sync_timeout,
+            socket_timeout=settings.socket_timeout,
+            qr_code_timeout=settings.qr_code_timeout,
+            qr_codes_per_window=settings.qr_codes_per_window,
+        ),
+        timeouts=SessionTimeouts(
+            launch=settings.launch_timeout,
+            open=settings.open_timeout,
+            call=settings.call_timeout,
+            send=settings.send_timeout,
+            stop=settings.stop_timeout,
+        ),
+        paths=parts.data.paths,
+        now_ms=now_ms,
+        monotonic=time.monotonic,
+        uniform=uniform,
+    )
+
+
+def services(_parts: Parts) -> Sequence[ServiceSpec]:
+    """The permanent children beside the sessions, in the order of their start."""
+    return ()
+
+
+def fleet_deps(parts: Parts) -> FleetDeps:
+    """What the root supervisor is given."""
+    settings, deps = parts.settings, session_deps(parts)
+
+    def start_child(session_id: str, incarnation: int, parent: ActorRef[Any]) -> ActorRef[Any]:
+        return SessionActor.start(
+            child_id=session_id, incarnation=incarnation, parent=parent, deps=deps
+        )
+
+    return FleetDeps(
+        main=parts.main,
+        clerk=Clerk(
+            store=parts.store,
+            archives=parts.archives,
+            directory=parts.data.session,
+            now_ms=now_ms,
+        ),
+        board=parts.board,
+        telemetry=parts.telemetry,
+        start_child=start_child,
+        services=services(parts),
+        restart=RestartPolicy(
+            intensity=settings.restart_intensity,
+            period=settings.restart_period,
+            first=settings.restart_backoff_first,
+            longest=settings.restart_backoff_max,
+            stable_after=settings.stable_after,
+        ),
+        fuse=FusePolicy(intensity=settings.fleet_intensity, period=settings.fleet_period),
+        slots=settings.launch_slots,
+        quarantine=settings.quarantine,
+        uniform=uniform,
+        monotonic=time.monotonic,
+        now_ms=now_ms,
+    )
+
+
+def keeper(parts: Parts) -> Keeper:
+    """What keeps to the workspaces' times to live."""
+    return Keeper(
+        privacy=parts.privacy,
+        media=parts.media,
+        telemetry=parts.telemetry,
+        interval=parts.settings.retention_interval,
+        now_ms=now_ms,
+        uniform=uniform,
+    )

@@ -1,0 +1,52 @@
+"""The parts that a node is put together from, once they exist; and its clocks and its dice."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from actors.bridge import Bridge
+    from actors.browser.driver import BrowserDriver
+    from actors.live import LiveBoard
+    from actors.telemetry import Telemetry
+    from config.settings import Settings
+    from storage.archives import Archives
+    from storage.media import MediaStore
+    from storage.privacy import Privacy
+    from storage.secrets import Secrets
+    from storage.store import Store
+    from supervisor.datadir import DataDir
+
+uniform: Final = random.SystemRandom().uniform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the composition root has made; `supervisor.assembly` says who gets which."""
+
+    settings: Settings
+    data: DataDir
+    driver: BrowserDriver
+    store: Store
+    privacy: Privacy
+    secrets: Secrets
+    archives: Archives
+    media: MediaStore
+    telemetry: Telemetry
+    board: LiveBoard
+    main: Bridge
+    browsers: Bridge
+
+
+def now_ms() -> int:
+    """Return wall-clock milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def new_wa_id() -> str:
+    """Return a fresh WhatsApp message id, as WhatsApp Web makes them: 3EB0 and 18 hex digits."""
+    return "3EB0" + secrets.token_hex(9).upper()
