@@ -8,8 +8,12 @@ on_start only tells itself Begin; and once an actor has decided to end, it handl
 
 from __future__ import annotations
 
+import itertools
+import threading
+import time
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import pykka
 import structlog
@@ -29,6 +33,30 @@ def tell(ref: ActorRef[Any], message: object) -> bool:
     except pykka.ActorDeadError:
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Busy:
+    """An actor's handler at work: on what, in which thread, since when (monotonic seconds).
+
+    `handling` numbers it among all that ever began.
+    """
+
+    actor: str
+    message_type: str
+    thread: int
+    since: float
+    handling: int
+
+
+_handlings: Final = itertools.count(1)
+_busy: Final[dict[int, Busy]] = {}
+"""What every actor of the process is at work on; each writes its own entries."""
+
+
+def busy_actors() -> list[Busy]:
+    """Return the handlers at work at this moment, from any thread."""
+    return list(_busy.copy().values())  # a copy of a dict is one step: no handler waits for us
 
 
 class BaseActor(pykka.ThreadingActor):
@@ -67,6 +95,14 @@ class BaseActor(pykka.ThreadingActor):
         if self._ending:
             self.dropped(message)
             return
+        handling = next(_handlings)
+        _busy[handling] = Busy(
+            actor=type(self).__name__,
+            message_type=type(message).__name__,
+            thread=threading.get_ident(),
+            since=time.monotonic(),
+            handling=handling,
+        )
         try:
             self.handle(message)
         except BaseException as error:  # an escaping one stops every actor
@@ -75,6 +111,8 @@ class BaseActor(pykka.ThreadingActor):
             )
             self.died(error)
             self.end()
+        finally:
+            del _busy[handling]
 
     def on_stop(self) -> None:
         try:

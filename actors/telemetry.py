@@ -90,6 +90,22 @@ class Telemetry:
             buckets=(0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300),
             registry=self.registry,
         )
+        self.actors_stuck = Gauge(
+            "wafleet_actors_stuck",
+            "Actors whose handler has not come back in time; set by the watchdog, every second.",
+            registry=self.registry,
+        )
+        self.actor_alarms = Counter(
+            "wafleet_actor_alarms",
+            "Alarms about handlers that did not come back in time; raised by the watchdog.",
+            ["actor"],
+            registry=self.registry,
+        )
+        self.orphans_reaped = Counter(
+            "wafleet_orphans_reaped",
+            "Dead processes reaped that had no owner; raised by the reaper, as PID 1 only.",
+            registry=self.registry,
+        )
         self.loop_lag = Gauge(
             "wafleet_loop_lag_seconds",
             "How late the last heartbeat of a loop was; set by the loop's pulse, twice a second.",

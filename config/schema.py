@@ -180,6 +180,10 @@ class Settings(BaseSettings):
         60, 1, 86400, "The period over which the crashes of all sessions are counted."
     )
 
+    stuck_after: Seconds = seconds(
+        10, 0.1, 3600, "How long an actor may work on one message before an alarm is raised."
+    )
+
     _written: dict[str, Written] = PrivateAttr(default_factory=dict)
 
     @classmethod

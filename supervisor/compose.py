@@ -7,7 +7,7 @@ store, loops, supervisor, API, keeper. Then the sessions that should run are ask
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -38,10 +38,12 @@ from supervisor.keeper import keeping
 from supervisor.keyring import open_keyring
 from supervisor.parts import Parts, new_wa_id, now_ms
 from supervisor.pulse import STALLED_AFTER, Pulse
+from supervisor.reaper import reaping
+from supervisor.watchdog import Watchdog
 from supervisor.wiring import VERSION, browser_driver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from pykka import ActorRef
@@ -117,7 +119,9 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
         )
         await media.sweep()
         telemetry, board = Telemetry(), LiveBoard()
-        main, browsers, progress = await stack.enter_async_context(running_loops(telemetry))
+        await stack.enter_async_context(reaping(telemetry.orphans_reaped.inc))
+        watchdog = stack.enter_context(watching(telemetry, settings.stuck_after))
+        main, browsers, turning = await stack.enter_async_context(running_loops(telemetry))
         parts = Parts(
             settings=settings,
             data=data,
@@ -143,7 +147,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             new_wa_id=new_wa_id,
             telemetry=telemetry.registry,
             version=VERSION,
-            progress=progress,
+            progress=lambda: turning() and not watchdog.is_stuck(FleetSupervisor),
             max_body_bytes=settings.max_body_bytes,
             command_deadline=settings.stop_timeout + 30.0,
         )
@@ -170,6 +174,17 @@ def _sweep(data: DataDir) -> None:
     copies = data.remove_copies()
     if copies:
         log.warning("profile_copies_removed", count=copies)
+
+
+@contextmanager
+def watching(telemetry: Telemetry, patience: float) -> Iterator[Watchdog]:
+    """The watchdog, while the block runs: from before the first actor until after the last."""
+    watchdog = Watchdog(telemetry, patience)
+    watchdog.start()
+    try:
+        yield watchdog
+    finally:
+        watchdog.stop()
 
 
 @asynccontextmanager

@@ -29,15 +29,23 @@ class ProgramFailed(Exception):  # noqa: N818 - reads as what happened
 
 
 class Program:
-    """A `python -m MODULE ARGS` that prints one JSON line on stdout when it is ready."""
+    """A `python -m MODULE ARGS` that prints one JSON line on stdout when it is ready.
+
+    `wrapper` is a program that starts it, with its own arguments.
+    """
 
     def __init__(
-        self, module: str, args: Sequence[str], log: Path, env: Mapping[str, str] | None = None
+        self,
+        module: str,
+        args: Sequence[str],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        wrapper: Sequence[str] = (),
     ) -> None:
         self._log_path = log
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, *args],
+                [*wrapper, sys.executable, "-m", module, *args],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -147,6 +155,6 @@ def start_simulator(log: Path, *args: str) -> Program:
     return Program("simulator", ["--json", *args], log)
 
 
-def start_node(log: Path, env: Mapping[str, str]) -> Program:
+def start_node(log: Path, env: Mapping[str, str], wrapper: Sequence[str] = ()) -> Program:
     """Start `wafleet run`; ready has its url, pid and key_file."""
-    return Program("supervisor", ["run", "--json"], log, env)
+    return Program("supervisor", ["run", "--json"], log, env, wrapper)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import os
 import signal
@@ -41,6 +42,9 @@ def run(
 
     `announce` is called when it is up, `stopping` when it was told to stop, which may take a while.
     """
+    # for a person who wants to know where it stands: all threads, on standard error, also when
+    # every one of them is stuck
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     try:
         asyncio.run(_serve(settings, announce, stopping))
     except (StartError, LaunchFailed, StoreError, ListenFailed, SupervisorDied) as error:

@@ -31,8 +31,8 @@ class Node:
     env: Mapping[str, str]
     program: Program = field(init=False)
 
-    def start(self, **env: str) -> Program:
-        self.program = start_node(self.data.parent / "wafleet.log", {**self.env, **env})
+    def start(self, *wrapper: str, **env: str) -> Program:
+        self.program = start_node(self.data.parent / "wafleet.log", {**self.env, **env}, wrapper)
         return self.program
 
     @property
