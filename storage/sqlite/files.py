@@ -63,6 +63,22 @@ def connect_reader(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
     return connection
 
 
+def connect_frozen(path: Path) -> sqlite3.Connection:
+    """Open a file that nobody writes to, for reading only and whatever lies beside it.
+
+    No lock is taken, and no log or journal that somebody put there is played into it.
+    """
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True, isolation_level=None
+    )
+    try:
+        _distrust_schema(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def _distrust_schema(connection: sqlite3.Connection) -> None:
     """Let what stands in the file's schema call harmless functions only, where SQLite can.
 
@@ -90,7 +106,7 @@ def prepare_file(path: Path, busy_timeout_ms: int) -> None:
     _ensure_private_file(path)
     with translated(path), closing(connect(path, busy_timeout_ms)) as connection:
         check_ours(connection, path)
-        _check_sound(connection, path)
+        check_sound(connection, path)
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
             raise unusable(path, "is on a file system without shared memory; use a local disk")
@@ -106,9 +122,13 @@ def check_ours(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _check_sound(connection: sqlite3.Connection, path: Path) -> None:
-    # Damage shows either as a row other than "ok" or as an exception, which the caller translates.
-    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+def check_sound(connection: sqlite3.Connection, path: Path, *, indexes: bool = False) -> None:
+    """Raise StoreUnusable for a damaged database; with `indexes` also if they miss a row.
+
+    Some damage comes out as an sqlite3.Error instead, which the caller translates.
+    """
+    check = "integrity_check" if indexes else "quick_check"
+    verdict = connection.execute(f"PRAGMA {check}(1)").fetchone()[0]
     if verdict != "ok":
         raise unusable(
             path,

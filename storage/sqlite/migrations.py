@@ -16,7 +16,7 @@ import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from glob import escape
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any, Final
@@ -27,11 +27,11 @@ from yoyo.connections import DatabaseURI
 from yoyo.internalmigrations import needs_upgrading, upgrade
 
 from storage.sqlite.errors import translated, unusable
-from storage.sqlite.files import APPLICATION_ID, check_ours, connect
+from storage.sqlite.files import APPLICATION_ID, check_ours, connect, connect_frozen
 from storage.sqlite.schema import Finding, compare, read_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from storage.sqlite.schema import Schema
@@ -135,7 +135,29 @@ def require_expected(path: Path, *, busy_timeout_ms: int = DEFAULT_BUSY_TIMEOUT_
 
     What somebody added beside them is theirs to keep.
     """
-    found = verify(path, busy_timeout_ms=busy_timeout_ms)
+    _refuse_findings(path, verify(path, busy_timeout_ms=busy_timeout_ms))
+
+
+def require_usable(
+    path: Path, *, busy_timeout_ms: int = DEFAULT_BUSY_TIMEOUT_MS, frozen: bool = False
+) -> Sequence[str]:
+    """Return the applied versions in order; raise StoreUnusable if a node would refuse the file.
+
+    An older version is fine: a node brings it to the newest. Reads only; `frozen` says that nobody
+    writes to the file, and that what lies beside it is none of its log.
+    """
+    connector = partial(connect_frozen, path) if frozen else None
+    with _opened(path, busy_timeout_ms, None, connector) as (backend, migrations):
+        _refuse_newer(path, backend, migrations)
+        applied = sorted(backend.applied_ids())
+        if not applied:
+            raise unusable(path, "is empty: no wafleet has used it yet")
+        if not backend.pending(migrations):
+            _refuse_findings(path, compare(expected_schema(), read_schema(backend.connection)))
+        return tuple(applied)
+
+
+def _refuse_findings(path: Path, found: Iterable[Finding]) -> None:
     wrong = [finding for finding in found if not finding.code.startswith("extra_")]
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
@@ -159,10 +181,13 @@ def expected_schema() -> Schema:
 
 @contextmanager
 def _opened(
-    path: Path, busy_timeout_ms: int, directory: Path | None
+    path: Path,
+    busy_timeout_ms: int,
+    directory: Path | None,
+    connector: Callable[[], sqlite3.Connection] | None = None,
 ) -> Iterator[tuple[_Backend, Any]]:
     with translated(path):
-        backend = _Backend(str(path), lambda: connect(path, busy_timeout_ms))
+        backend = _Backend(str(path), connector or partial(connect, path, busy_timeout_ms))
         with closing(backend.connection):
             check_ours(backend.connection, path)
             with as_file(files("storage") / "migrations") as shipped:
