@@ -7,6 +7,7 @@ but on the day when an archive is needed. So a check value is kept with the data
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from storage.vault.files import partial_file, sync_directory
 from supervisor.errors import KekUnusable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from config.settings import Settings
@@ -24,6 +26,18 @@ if TYPE_CHECKING:
 
 KEK: Final = "kek"
 CHECK: Final = "check"
+_LOST: Final = (
+    "but this data directory holds data that was encrypted: put the file back from its backup, or "
+    "set WAFLEET_KEK or WAFLEET_KEK_FILE."
+)
+_NO_SEAL: Final = (
+    "and a backup can't be sealed without one: put it back, or set WAFLEET_KEK or "
+    "WAFLEET_KEK_FILE; for a node that never ran, its first start makes it."
+)
+_NOT_GIVEN: Final = (
+    "and a backup can't be opened without the keys that it was sealed with: put the copy that you "
+    "keep of them there (mode 0600), or set WAFLEET_KEK or WAFLEET_KEK_FILE."
+)
 
 
 def open_keyring(settings: Settings, data: DataDir) -> Keyring:
@@ -32,36 +46,73 @@ def open_keyring(settings: Settings, data: DataDir) -> Keyring:
     Only where nothing was ever sealed is a missing key file made (mode 0600). The data directory
     must be owned. Raises KekUnusable.
     """
-    try:
+    with _told(data):
         data.keys.mkdir(mode=0o700, exist_ok=True)
         check = data.keys / CHECK
-        keyring = _keyring(settings, data, first=not check.exists() and not _sealed(data))
-        _prove(keyring, check)
+        first = not check.exists() and not _sealed(data)
+        path = _key_file(settings, data)
+        if settings.kek is None and first and not path.exists():
+            keyring = generate_keyring(path)
+        else:
+            keyring = _loaded(settings, data, _LOST)
+        if check.exists():
+            _prove(keyring, check)
+        else:
+            write_check(data, keyring)
+    return keyring
+
+
+def node_keyring(settings: Settings, data: DataDir) -> Keyring:
+    """Return the keys of a node that has run before; nothing is made. Blocks.
+
+    For what works beside a running node. Raises KekUnusable.
+    """
+    with _told(data):
+        keyring = _loaded(settings, data, _NO_SEAL)
+        if (data.keys / CHECK).exists():
+            _prove(keyring, data.keys / CHECK)
+    return keyring
+
+
+def given_keyring(settings: Settings, data: DataDir) -> Keyring:
+    """Return the keys that the operator gave, whatever the directory was sealed with before.
+
+    Nothing is made, not even the directory. Blocks. Raises KekUnusable.
+    """
+    with _told(data):
+        return _loaded(settings, data, _NOT_GIVEN)
+
+
+def write_check(data: DataDir, keyring: Keyring) -> None:
+    """Note which keys are the right ones from now on. Raises OSError."""
+    data.keys.mkdir(mode=0o700, exist_ok=True)
+    _write(data.keys / CHECK, keyring.seal_check())
+
+
+@contextmanager
+def _told(data: DataDir) -> Iterator[None]:
+    try:
+        yield
     except VaultError as error:
         raise KekUnusable(f"{error} [{error.code}]") from error
     except OSError as error:
         raise KekUnusable(
             f"The directory {data.keys} can't be used ({error.strerror}): check its rights."
         ) from error
-    return keyring
 
 
-def _keyring(settings: Settings, data: DataDir, *, first: bool) -> Keyring:
+def _key_file(settings: Settings, data: DataDir) -> Path:
+    return settings.kek_file or data.keys / KEK
+
+
+def _loaded(settings: Settings, data: DataDir, without: str) -> Keyring:
+    """Return the configured keys; `without` says what can't be done for want of them, and why."""
     if settings.kek is not None:
         return Keyring.parse(settings.kek.get_secret_value())
-    path = settings.kek_file or data.keys / KEK
-    if path.exists() or not first:
-        return _loaded(path)
-    return generate_keyring(path)
-
-
-def _loaded(path: Path) -> Keyring:
+    path = _key_file(settings, data)
     if path.exists():
         return load_keyring(path)
-    raise KeyringUnusable(
-        f"There is no key file {path}, but this data directory holds data that was encrypted: put "
-        "the file back from its backup, or set WAFLEET_KEK or WAFLEET_KEK_FILE."
-    )
+    raise KeyringUnusable(f"There is no key file {path}, {without}")
 
 
 def _sealed(data: DataDir) -> bool:
@@ -73,8 +124,6 @@ def _sealed(data: DataDir) -> bool:
 def _prove(keyring: Keyring, check: Path) -> None:
     try:
         keyring.verify(check.read_text("ascii").strip())
-    except FileNotFoundError:
-        _write(check, keyring.seal_check())
     except UnicodeDecodeError:
         raise SecretDamaged(f"The key check {check} is damaged; restore it.") from None
 
