@@ -8,6 +8,7 @@ What is where in it:
     DIR/sessions/ULID/     one session: profile/, tmp/, owner.lock; copy/ while it is archived
     DIR/archives/…         sessions' logins, encrypted (storage.archive_files)
     DIR/media/…            files that came with messages, encrypted (storage.media_files)
+    DIR/replaced/TIME/     what a restore has put away: database, archives, media
     DIR/keys/kek           the keys they are encrypted with, unless configured elsewhere
     DIR/keys/check         tells the right keys from wrong ones
 """
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 ULID: Final = re.compile(r"^[0-9A-HJKMNP-TV-Z]{26}$")
 SHORTEST_KEY: Final = 16
+DATABASE: Final = "wafleet.db"
+ARCHIVES: Final = "archives"
+MEDIA: Final = "media"
 
 
 class DataDir:
@@ -39,12 +43,13 @@ class DataDir:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        self.database = self.root / "wafleet.db"
+        self.database = self.root / DATABASE
         self.key_file = self.root / "api.key"
         self.sessions = self.root / "sessions"
         self.keys = self.root / "keys"
-        self.archives = self.root / "archives"
-        self.media = self.root / "media"
+        self.archives = self.root / ARCHIVES
+        self.media = self.root / MEDIA
+        self.replaced = self.root / "replaced"
 
     def session(self, session_id: str) -> Path:
         """Return a session's own directory. Raises ValueError unless the id is a ULID."""

@@ -6,7 +6,10 @@ AdminError            exit code  what to do
 ├── ImportUnreadable      2      correct the file
 ├── ArgumentInvalid       2      correct the argument
 ├── OutputUnwritable      1      choose another file
-└── KeyringFixed          1      rotate where the key comes from
+├── KeyringFixed          1      rotate where the key comes from
+├── BackupBad             1      restore another backup
+├── BackupTargetTaken     1      choose another directory
+└── RestoreTargetTaken    1      restore into another data directory, or replace this one's data
 """
 
 from __future__ import annotations
@@ -47,3 +50,17 @@ class OutputUnwritable(AdminError):  # noqa: N818
 
 class KeyringFixed(AdminError):  # noqa: N818
     code = "keyring_fixed"
+
+
+class BackupBad(AdminError):  # noqa: N818
+    """What is there is no backup, not all of one, or not as it was written."""
+
+    code = "backup_bad"
+
+
+class BackupTargetTaken(AdminError):  # noqa: N818
+    code = "backup_target_taken"
+
+
+class RestoreTargetTaken(AdminError):  # noqa: N818
+    code = "restore_target_taken"
