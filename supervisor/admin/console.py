@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from api.views import rfc3339
@@ -92,9 +92,10 @@ async def in_store(place: Place, work: Callable[[SqliteStore], Coroutine[Any, An
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Tick]:
+def progress(what: str, *, in_bytes: bool = False) -> Iterator[Tick]:
     """Show a bar on a terminal while the block runs; nothing elsewhere."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn())
+    count = DownloadColumn() if in_bytes else MofNCompleteColumn()
+    columns = (TextColumn(what), BarColumn(), count)
     console = Console(stderr=True)
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
@@ -108,7 +109,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*map(_plain, row))
+        table.add_row(*map(plain, row))
     Console(highlight=False, markup=False).print(table)
 
 
@@ -116,6 +117,6 @@ def time_text(ms: int | None, otherwise: str) -> str:
     return otherwise if ms is None else rfc3339(ms)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text without what could steer a terminal: some of it comes from files of others."""
     return "".join(character if character.isprintable() else "?" for character in text)
