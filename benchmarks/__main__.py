@@ -20,6 +20,7 @@ from benchmarks import (
     accept_to_page,
     api_latency,
     archives,
+    backup,
     comebacks,
     memory,
     start_to_qr,
@@ -44,6 +45,7 @@ BENCHMARKS: Final[dict[str, Callable[[Options], list[Row]]]] = {
     "kill_to_connected": comebacks.kill,
     "api_latency": api_latency.run,
     "archives": archives.run,
+    "backup": backup.run,
 }
 FAILURES: Final = (
     DemoFailed,
