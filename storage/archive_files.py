@@ -17,6 +17,7 @@ import structlog
 
 from storage.archives import ArchiveFailed, ArchiveInfo, RefusedArchive, Restored
 from storage.archives_index import NewArchive
+from storage.store import StoreError
 from storage.vault import (
     ArchiveContext,
     open_archive,
@@ -152,7 +153,7 @@ class ArchiveFiles:
         )
         try:
             record = await self._index.add_archive(new)
-        except BaseException:
+        except StoreError:  # after anything else the pointer may stand; the boot's sweep tells
             await asyncio.to_thread(unlink_all, [path])
             raise
         old = await self._index.drop_archives(session_id, self._keep)

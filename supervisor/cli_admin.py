@@ -1,9 +1,9 @@
-"""The administration commands: `wafleet keys | workspaces | plans | migrate | backup | …`.
+"""The administration commands: `wafleet doctor | keys | workspaces | plans | migrate | backup | …`.
 
 All work on the data directory's database of a stopped node. Beside a running node these work too,
-and safely: keys create, list, revoke; workspaces; plans; audit; gdpr; migrate status, verify;
-import-meta without --apply; backup; restore --verify. The others refuse while a node runs: keys
-rotate, migrate up and down, import-meta --apply, restore.
+and safely: doctor; keys create, list, revoke; workspaces; plans; audit; gdpr; migrate status,
+verify; import-meta without --apply; backup; restore --verify. The others refuse while a node runs:
+keys rotate, migrate up and down, import-meta --apply, restore.
 
 Tables and results are on standard output, progress and remarks on standard error; `keys create`
 prints nothing but the key on standard output.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from supervisor.admin.cli_backup import backup, restore
 from supervisor.admin.cli_data import audit, gdpr, import_meta, migrate
+from supervisor.admin.cli_doctor import doctor
 from supervisor.admin.cli_keys import keys
 from supervisor.admin.cli_tenants import plans, workspaces
 
@@ -36,3 +37,4 @@ def add_admin_commands(app: typer.Typer) -> None:
     app.command(name="import-meta")(import_meta)
     app.command(name="backup")(backup)
     app.command(name="restore")(restore)
+    app.command(name="doctor")(doctor)

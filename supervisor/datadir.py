@@ -21,6 +21,7 @@ import re
 import secrets
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from actors.browser.driver import SessionPaths
@@ -29,13 +30,13 @@ from supervisor.errors import DataDirInUse, DataDirUnusable, KeyUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 ULID: Final = re.compile(r"^[0-9A-HJKMNP-TV-Z]{26}$")
 SHORTEST_KEY: Final = 16
 DATABASE: Final = "wafleet.db"
 ARCHIVES: Final = "archives"
 MEDIA: Final = "media"
+LOCK: Final = "wafleet.lock"
 
 
 class DataDir:
@@ -68,13 +69,36 @@ class DataDir:
             shutil.rmtree(copy)
         return len(left)
 
+    def holder(self) -> int | None:
+        """Return the pid of the wafleet that holds the directory, None if none does.
+
+        By the system's list of locks: trying the lock could get into the way of one that starts.
+        """
+        try:
+            lock = (self.root / LOCK).stat()
+            recorded = (self.root / LOCK).read_text("ascii", "replace").strip()
+        except OSError:
+            return None
+        device = f"{os.major(lock.st_dev):02x}:{os.minor(lock.st_dev):02x}"
+        for line in Path("/proc/locks").read_text("ascii").splitlines():
+            # 3: FLOCK  ADVISORY  WRITE 21451 fe:00:2212563 0 EOF; one that waits has an arrow
+            if " -> " in line:
+                continue
+            _, kind, _, _, pid, place, *_ = line.split()
+            where, _, inode = place.rpartition(":")
+            # Some file systems (Btrfs) are listed under another device than files there tell.
+            ours = inode == str(lock.st_ino) and (where == device or pid == recorded)
+            if kind == "FLOCK" and ours:
+                return int(pid)
+        return None
+
     @contextmanager
     def owned(self) -> Iterator[None]:
         """Make the directory and hold it while the block runs; the lock ends with the process."""
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.sessions.mkdir(mode=0o700, exist_ok=True)
-            lock = os.open(self.root / "wafleet.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise DataDirUnusable(
                 f"The data directory {self.root} can't be used ({error.strerror}): "

@@ -48,16 +48,8 @@ def open_keyring(settings: Settings, data: DataDir) -> Keyring:
     """
     with _told(data):
         data.keys.mkdir(mode=0o700, exist_ok=True)
-        check = data.keys / CHECK
-        first = not check.exists() and not _sealed(data)
-        path = _key_file(settings, data)
-        if settings.kek is None and first and not path.exists():
-            keyring = generate_keyring(path)
-        else:
-            keyring = _loaded(settings, data, _LOST)
-        if check.exists():
-            _prove(keyring, check)
-        else:
+        keyring = read_keyring(settings, data) or generate_keyring(_key_file(settings, data))
+        if not proven(keyring, data):
             write_check(data, keyring)
     return keyring
 
@@ -69,8 +61,7 @@ def node_keyring(settings: Settings, data: DataDir) -> Keyring:
     """
     with _told(data):
         keyring = _loaded(settings, data, _NO_SEAL)
-        if (data.keys / CHECK).exists():
-            _prove(keyring, data.keys / CHECK)
+        proven(keyring, data)
     return keyring
 
 
@@ -81,6 +72,32 @@ def given_keyring(settings: Settings, data: DataDir) -> Keyring:
     """
     with _told(data):
         return _loaded(settings, data, _NOT_GIVEN)
+
+
+def read_keyring(settings: Settings, data: DataDir) -> Keyring | None:
+    """Return the keys that are there; None if there are none and nothing was ever sealed.
+
+    Changes nothing. Raises KeyringUnusable, also for keys that are gone.
+    """
+    given = settings.kek is not None or _key_file(settings, data).exists()
+    if not given and not (data.keys / CHECK).exists() and not _sealed(data):
+        return None
+    return _loaded(settings, data, _LOST)
+
+
+def proven(keyring: Keyring, data: DataDir) -> bool:
+    """Tell whether the check value proves these keys; False if there is no check value (yet).
+
+    Changes nothing. Raises KeyMissing, KeyWrong, SecretDamaged.
+    """
+    check = data.keys / CHECK
+    try:
+        keyring.verify(check.read_text("ascii").strip())
+    except FileNotFoundError:
+        return False
+    except UnicodeDecodeError:
+        raise SecretDamaged(f"The key check {check} is damaged; restore it.") from None
+    return True
 
 
 def write_check(data: DataDir, keyring: Keyring) -> None:
@@ -119,13 +136,6 @@ def _sealed(data: DataDir) -> bool:
     archives = data.archives.glob(f"*/*/*{archive_files.SUFFIX}")
     media = data.media.glob(f"*/*{media_files.SUFFIX}")
     return next(chain(archives, media), None) is not None
-
-
-def _prove(keyring: Keyring, check: Path) -> None:
-    try:
-        keyring.verify(check.read_text("ascii").strip())
-    except UnicodeDecodeError:
-        raise SecretDamaged(f"The key check {check} is damaged; restore it.") from None
 
 
 def _write(path: Path, text: str) -> None:

@@ -25,10 +25,10 @@ _WAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
-def connect(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
+def connect(path: Path, busy_timeout_ms: int, mode: str = "rw") -> sqlite3.Connection:
     """Open an existing file in autocommit mode, waiting that long for locks; never make one."""
     return sqlite3.connect(
-        f"file:{quote(str(path))}?mode=rw",
+        f"file:{quote(str(path))}?mode={mode}",
         uri=True,
         timeout=busy_timeout_ms / 1000,
         isolation_level=None,
@@ -73,6 +73,25 @@ def connect_frozen(path: Path) -> sqlite3.Connection:
     )
     try:
         _distrust_schema(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_guest(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
+    """Open a connection that leaves the files as it found them, whoever uses or has used them.
+
+    A log that is there is read but not folded in: only a connection that may not write leaves it
+    alone when it is closed. Where there is none, that one would leave an empty one behind instead;
+    there a connection that only does not write is the one that tidies up after itself.
+    """
+    mode = "ro" if path.with_name(f"{path.name}-wal").exists() else "rw"
+    connection = connect(path, busy_timeout_ms, mode)
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        _distrust_schema(connection)
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # from here on it holds
     except BaseException:
         connection.close()
         raise
