@@ -132,8 +132,7 @@ def pinned(path: Path, busy_timeout_ms: int = DEFAULT_BUSY_TIMEOUT_MS) -> Iterat
     with closing(connection):
         with translated(path):
             connection.execute("BEGIN")
-            # BEGIN alone takes nothing: the first read decides which state it is.
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        # BEGIN alone takes nothing: the snapshot's first read, of its size, decides which state.
         yield Snapshot(connection, path)
 
 

@@ -6,7 +6,9 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -119,6 +121,20 @@ def test_without_the_pin_the_same_writes_do_restart_it(pairs: Path, tmp_path: Pa
 
         source.backup(copy, pages=2, progress=tick)
     assert len(told) > len(set(told)), "some steps were taken twice"
+
+
+def test_there_is_a_pause_between_any_two_steps(pairs: Path, tmp_path: Path) -> None:
+    """What a step wrote is on the disk by then: a commit of somebody else finds it idle."""
+    at = list[float]()
+
+    def tick(*_: int) -> None:
+        at.append(time.monotonic())
+
+    with pinned(pairs) as snapshot:
+        snapshot.copy_to(tmp_path / "copy.db", Pace(pages=8, pause=0.03), tick)
+    gaps = [after - before for before, after in pairwise(at)]
+    assert len(gaps) > 5
+    assert min(gaps) >= 0.03
 
 
 def test_the_log_is_free_again_afterwards(pairs: Path, tmp_path: Path) -> None:
