@@ -13,7 +13,8 @@ id alone: they serve all workspaces.
     ├── SessionInactive        the number is deactivated; activate it first
     ├── StoreBusy              another program holds the database for too long; retry
     ├── StoreFull              the disk is full; free space, then retry
-    └── StoreUnusable          not a database, damaged, not ours, made by a newer program
+    └── StoreUnusable          not ours, made by a newer program, no rights
+        └── StoreDamaged       not a database any more, or not a sound one
 
 The other ports add their own below StoreError: storage.tenants, keys, archives_index, privacy.
 """
@@ -58,6 +59,17 @@ class StoreFull(StoreError):  # noqa: N818
 
 class StoreUnusable(StoreError):  # noqa: N818
     code = "storage_unusable"
+
+
+class StoreDamaged(StoreUnusable):
+    """The file was changed by others than us; only an earlier copy of it helps.
+
+    `finding` says what is wrong with which file, without what to do about it.
+    """
+
+    def __init__(self, finding: str, advice: str) -> None:
+        super().__init__(f"{finding}; {advice}.")
+        self.finding = finding
 
 
 class Provider(StrEnum):

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from storage.store import StoreBusy, StoreError, StoreFull, StoreUnusable
+from storage.store import StoreBusy, StoreDamaged, StoreError, StoreFull, StoreUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,13 +14,11 @@ if TYPE_CHECKING:
 
 _PRIMARY: Final = 0xFF  # extended result codes keep the primary one in the low byte
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+_DAMAGED: Final[dict[int, str]] = {
+    sqlite3.SQLITE_NOTADB: "is not a SQLite database",
+    sqlite3.SQLITE_CORRUPT: "is damaged",
+}
 _ADVICE: Final[dict[int, str]] = {
-    sqlite3.SQLITE_NOTADB: (
-        "is not a SQLite database; move it away, or point data_dir elsewhere, then start again"
-    ),
-    sqlite3.SQLITE_CORRUPT: (
-        "is damaged; stop wafleet, keep a copy of the file, and put the last backup in its place"
-    ),
     sqlite3.SQLITE_CANTOPEN: (
         "can't be opened; make sure that it is a file, and that this user may write its directory"
     ),
@@ -38,6 +36,14 @@ def unusable(path: Path, advice: str) -> StoreUnusable:
     return StoreUnusable(f"The database {path} {advice}.")
 
 
+def damaged(path: Path, what: str) -> StoreDamaged:
+    """Make the error of a database that is there and no sound one; `what` completes "It …"."""
+    return StoreDamaged(
+        f"The database {path} {what}",
+        "start wafleet again: it keeps this file and goes on with the last good snapshot of it",
+    )
+
+
 def translate(error: sqlite3.Error, path: Path) -> StoreError:
     """Return the port's error for a failure of SQLite. It never holds a value of a row."""
     code = getattr(error, "sqlite_errorcode", None)
@@ -51,6 +57,8 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:
             f"No space is left for the database {path}; nothing was changed. Free space on its "
             "disk, then try again."
         )
+    if primary in _DAMAGED:
+        return damaged(path, f"{_DAMAGED[primary]} ({error})")
     if primary in _ADVICE:
         return unusable(path, f"{_ADVICE[primary]} ({error})")
     name = getattr(error, "sqlite_errorname", type(error).__name__)

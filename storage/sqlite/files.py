@@ -12,7 +12,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from storage.sqlite.errors import translated, unusable
+from storage.sqlite.errors import damaged, translated, unusable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +61,22 @@ def connect_reader(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def connect_looking(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
+    """Open a database to judge it: what was committed is seen, and neither file is changed.
+
+    A connection that may write would, when it closes, play the write-ahead log into the file.
+    Where an old-style journal waits to be played back first, only such a one can look.
+    """
+    if path.with_name(f"{path.name}-journal").exists():
+        return connect_reader(path, busy_timeout_ms)
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode=ro",
+        uri=True,
+        timeout=busy_timeout_ms / 1000,
+        isolation_level=None,
+    )
 
 
 def connect_frozen(path: Path) -> sqlite3.Connection:
@@ -117,15 +133,17 @@ def _distrust_schema(connection: sqlite3.Connection) -> None:
 def prepare_file(path: Path, busy_timeout_ms: int) -> None:
     """Make the file if it is missing; prove that it is ours and sound; switch it to WAL.
 
-    Raises StoreBusy, StoreFull, StoreUnusable.
+    A damaged one is left as it is, with its log. Raises StoreBusy, StoreFull, StoreUnusable,
+    StoreDamaged.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         needed = ".".join(map(str, OLDEST_SQLITE))
         raise unusable(path, f"needs SQLite {needed}, this is {sqlite3.sqlite_version}; update it")
     _ensure_private_file(path)
-    with translated(path), closing(connect(path, busy_timeout_ms)) as connection:
+    with translated(path), closing(connect_looking(path, busy_timeout_ms)) as connection:
         check_ours(connection, path)
         check_sound(connection, path)
+    with translated(path), closing(connect(path, busy_timeout_ms)) as connection:
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
             raise unusable(path, "is on a file system without shared memory; use a local disk")
@@ -142,18 +160,14 @@ def check_ours(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def check_sound(connection: sqlite3.Connection, path: Path, *, indexes: bool = False) -> None:
-    """Raise StoreUnusable for a damaged database; with `indexes` also if they miss a row.
+    """Raise StoreDamaged for a damaged database; with `indexes` also if they miss a row.
 
     Some damage comes out as an sqlite3.Error instead, which the caller translates.
     """
     check = "integrity_check" if indexes else "quick_check"
     verdict = connection.execute(f"PRAGMA {check}(1)").fetchone()[0]
     if verdict != "ok":
-        raise unusable(
-            path,
-            f"is damaged ({str(verdict).splitlines()[0]}); stop wafleet, keep a copy of the file, "
-            "and put the last backup in its place",
-        )
+        raise damaged(path, f"is damaged ({str(verdict).splitlines()[0]})")
 
 
 def _ensure_private_file(path: Path) -> None:
