@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from actors.telemetry_safekeeping import SafekeepingTelemetry
+
 
 class Telemetry:
     """Prometheus counters on a registry of their own (no global registry, so tests stay apart)."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.safekeeping = SafekeepingTelemetry(self.registry)
         self.launches = Counter(
             "wafleet_browser_launches",
             "Browser launches by result; raised by a session actor when a launch ends.",

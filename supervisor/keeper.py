@@ -11,7 +11,7 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -44,6 +44,13 @@ class Removed:
     media: int = 0
     events: int = 0
     files_left: int = 0
+
+
+class Rounds(Protocol):
+    """Work that goes on, round after round, for as long as a node runs."""
+
+    async def run(self) -> None:
+        """Do round after round until cancelled."""
 
 
 class Keeper:
@@ -115,8 +122,8 @@ class Keeper:
 
 
 @asynccontextmanager
-async def keeping(keeper: Keeper) -> AsyncIterator[None]:
-    """Let the keeper work while the block runs. At its end the batch under way is broken off."""
+async def keeping(keeper: Rounds) -> AsyncIterator[None]:
+    """Let a keeper work while the block runs. At its end what is under way is broken off."""
     task = asyncio.create_task(keeper.run())
     try:
         yield
