@@ -18,6 +18,7 @@ REASONS: Final[dict[str, str]] = {
     "stopping": "It is being stopped.",
     "stopped": "It was stopped on request; start it to connect again.",
     "restarting": "It was restarted on request.",
+    "recovered": "Its login was on the disk, but not in the restored database; start it.",
     "supervisor_stopped": "wafleet was stopped; the session comes back when wafleet runs.",
     "supervisor_died": "wafleet ended without stopping its sessions; the session is brought back.",
     "browser_exited": "Its browser ended by itself; it is started again.",
@@ -62,6 +63,7 @@ LASTING: Final[frozenset[str]] = frozenset(
         "supervisor_stopped",
         "supervisor_died",
         "imported",
+        "recovered",
     }
 )
 """Reasons that stay true when wafleet itself ends."""

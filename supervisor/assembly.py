@@ -14,12 +14,14 @@ from supervisor.deps import FleetDeps
 from supervisor.keeper import Keeper
 from supervisor.parts import now_ms, uniform
 from supervisor.restarts import FusePolicy, RestartPolicy
+from supervisor.safekeeping import Safekeeper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pykka import ActorRef
 
+    from storage.snapshots import Snapshots
     from supervisor.parts import Parts
     from supervisor.services import ServiceSpec
 
@@ -110,5 +112,17 @@ def keeper(parts: Parts) -> Keeper:
         telemetry=parts.telemetry,
         interval=parts.settings.retention_interval,
         now_ms=now_ms,
+        uniform=uniform,
+    )
+
+
+def safekeeper(parts: Parts, snapshots: Snapshots) -> Safekeeper:
+    """What keeps snapshots of the database."""
+    return Safekeeper(
+        snapshots=snapshots,
+        telemetry=parts.telemetry.safekeeping,
+        interval=parts.settings.snapshot_interval,
+        now_ms=now_ms,
+        monotonic=time.monotonic,
         uniform=uniform,
     )

@@ -1,7 +1,8 @@
 """The composition root: the only place that names concrete adapters and knows the order of things.
 
 Started in this order, stopped in exactly the reverse: data directory, browser check, orphan sweep,
-store, loops, supervisor, API, keeper. Then the sessions that should run are asked for.
+store (a snapshot in its place if it has to be), loops, supervisor, API, keepers. Then the sessions
+that should run are asked for.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from api.ports import ApiDeps
 from api.server import serving
 from storage.archive_files import ArchiveFiles
 from storage.media_files import MediaFiles
-from storage.sqlite import open_store
+from storage.sqlite.snapshots import SnapshotFiles
 from storage.store import Desired, Store
 from storage.tenants import DEFAULT
 from storage.vault import SecretBox
-from supervisor.assembly import fleet_deps, keeper
+from supervisor.assembly import fleet_deps, keeper, safekeeper
 from supervisor.datadir import DataDir
 from supervisor.errors import SupervisorDied
 from supervisor.fleet import FleetSupervisor
@@ -39,6 +40,7 @@ from supervisor.keyring import open_keyring
 from supervisor.parts import Parts, new_wa_id, now_ms
 from supervisor.pulse import STALLED_AFTER, Pulse
 from supervisor.reaper import reaping
+from supervisor.recovery import safe_store
 from supervisor.watchdog import Watchdog
 from supervisor.wiring import VERSION, browser_driver
 
@@ -100,8 +102,21 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
         )
         keyring = open_keyring(settings, data)
         _sweep(data)
-        store = await stack.enter_async_context(
-            open_store(data.database, busy_timeout_ms=int(settings.busy_timeout * 1000))
+        busy_timeout_ms = int(settings.busy_timeout * 1000)
+        snapshots = SnapshotFiles(
+            database=data.database,
+            directory=data.snapshots,
+            keep=settings.snapshots_kept,
+            busy_timeout_ms=busy_timeout_ms,
+        )
+        store, restored = await stack.enter_async_context(
+            safe_store(
+                data=data,
+                keyring=keyring,
+                snapshots=snapshots,
+                busy_timeout_ms=busy_timeout_ms,
+                now_ms=now_ms,
+            )
         )
         settled = await store.settle_after_boot("supervisor_died", TRANSIENT, now_ms())
         log.info("store_opened", settled=settled)
@@ -119,6 +134,13 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
         )
         await media.sweep()
         telemetry, board = Telemetry(), LiveBoard()
+        if restored is not None:
+            telemetry.safekeeping.restored(
+                cause=restored.cause,
+                seconds=restored.seconds,
+                sessions=restored.adopted.sessions,
+                archives=restored.adopted.archives,
+            )
         await stack.enter_async_context(reaping(telemetry.orphans_reaped.inc))
         watchdog = stack.enter_context(watching(telemetry, settings.stuck_after))
         main, browsers, turning = await stack.enter_async_context(running_loops(telemetry))
@@ -155,6 +177,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             serving(build_app(deps), settings.api_host, settings.api_port)
         )
         await stack.enter_async_context(keeping(keeper(parts)))
+        await stack.enter_async_context(keeping(safekeeper(parts, snapshots)))
         await _resume(store, fleet)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         log.info("api_started", host=host, port=port)

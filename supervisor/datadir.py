@@ -8,7 +8,9 @@ What is where in it:
     DIR/sessions/ULID/     one session: profile/, tmp/, owner.lock; copy/ while it is archived
     DIR/archives/…         sessions' logins, encrypted (storage.archive_files)
     DIR/media/…            files that came with messages, encrypted (storage.media_files)
-    DIR/replaced/TIME/     what a restore has put away: database, archives, media
+    DIR/snapshots/…        the database as it was some hours ago (storage.sqlite.snapshots)
+    DIR/damaged/TIME/      what a boot has put aside: a damaged database, files of no use with it
+    DIR/replaced/TIME/     what a restore has put away: database, archives, media, snapshots
     DIR/keys/kek           the keys they are encrypted with, unless configured elsewhere
     DIR/keys/check         tells the right keys from wrong ones
 """
@@ -50,6 +52,8 @@ class DataDir:
         self.keys = self.root / "keys"
         self.archives = self.root / ARCHIVES
         self.media = self.root / MEDIA
+        self.snapshots = self.root / "snapshots"
+        self.damaged = self.root / "damaged"
         self.replaced = self.root / "replaced"
 
     def session(self, session_id: str) -> Path:

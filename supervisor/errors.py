@@ -4,7 +4,8 @@
     ├── DataDirInUse        3          stop the other wafleet, or use another data directory
     ├── DataDirUnusable     3          make the directory writable
     ├── KeyUnusable         2          fix or remove the key file
-    └── KekUnusable         7          give the keys with which the data were sealed
+    ├── KekUnusable         7          give the keys with which the data were sealed
+    └── DatabaseLost        5          put a backup back, or move what is left away
     SupervisorDied          70         a defect: see the log; start again (a service manager will)
 
 Errors of the ports keep their own classes: settings 2, Chromium or bundle 4, database 5, address 6.
@@ -42,6 +43,13 @@ class KekUnusable(StartError):  # noqa: N818
 
     code = "kek_unusable"
     exit_code = 7
+
+
+class DatabaseLost(StartError):  # noqa: N818
+    """There was a database here and there is none, nor anything to make it from."""
+
+    code = "database_lost"
+    exit_code = 5
 
 
 class SupervisorDied(Exception):  # noqa: N818

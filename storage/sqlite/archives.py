@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from storage.archives_index import ArchiveOutOfOrder, ArchiveRecord, NewArchive
-from storage.sqlite.scope import no_such_session
+from storage.sqlite.scope import SessionKeys, no_such_session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from storage.sqlite.connection import Connections, Row
+    from storage.sqlite.connection import Connections, Row, Transaction
     from storage.sqlite.ids import MonotonicIds
 
 _SELECT: Final = (
@@ -58,22 +58,7 @@ class ArchiveTable:
                     f"Generation {new.generation} can't follow {newest} (taken up to {taken}); "
                     "take the next generation and write the archive again."
                 )
-            await tx.change(
-                "INSERT INTO whatsapp_session_archives (uuid, workspace_id, whatsapp_session_id,"
-                " generation, path, sha256, bytes, created_at) VALUES (:uuid, :workspace,"
-                " :session, :generation, :path, :sha256, :bytes, :now)",
-                {
-                    "uuid": self._ids.next(new.now_ms),
-                    "workspace": workspace,
-                    "session": session,
-                    "generation": new.generation,
-                    "path": new.path,
-                    "sha256": new.sha256,
-                    "bytes": new.bytes,
-                    "now": new.now_ms,
-                },
-            )
-            return _record((await tx.all(f"{_SELECT} LIMIT 1", (new.session_id,)))[0])
+            return await insert_archive(tx, self._ids, SessionKeys(session, workspace), new)
 
     async def archives(self, session_id: str) -> Sequence[ArchiveRecord]:
         return [_record(row) for row in await self._connections.read(_SELECT, (session_id,))]
@@ -85,6 +70,28 @@ class ArchiveTable:
                 "DELETE FROM whatsapp_session_archives WHERE uuid = ?", [(row[0],) for row in rows]
             )
         return [_record(row) for row in rows]
+
+
+async def insert_archive(
+    tx: Transaction, ids: MonotonicIds, session: SessionKeys, new: NewArchive
+) -> ArchiveRecord:
+    """Point to the newest archive of a session."""
+    await tx.change(
+        "INSERT INTO whatsapp_session_archives (uuid, workspace_id, whatsapp_session_id,"
+        " generation, path, sha256, bytes, created_at) VALUES (:uuid, :workspace,"
+        " :session, :generation, :path, :sha256, :bytes, :now)",
+        {
+            "uuid": ids.next(new.now_ms),
+            "workspace": session.workspace,
+            "session": session.id,
+            "generation": new.generation,
+            "path": new.path,
+            "sha256": new.sha256,
+            "bytes": new.bytes,
+            "now": new.now_ms,
+        },
+    )
+    return _record((await tx.all(f"{_SELECT} LIMIT 1", (new.session_id,)))[0])
 
 
 def _record(row: Row) -> ArchiveRecord:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from storage.sqlite import migrations
+from storage.sqlite.adoption import AdoptionTable
 from storage.sqlite.archives import ArchiveTable
 from storage.sqlite.audit import AccessTable
 from storage.sqlite.connection import open_connections
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from storage.adoption import Adoptions
     from storage.archives_index import ArchiveIndex
     from storage.audit import AccessLog
     from storage.events import EventLog
@@ -69,6 +71,7 @@ class SqliteStore(
     MediaTable,
     PrivacyTable,
     RetentionTable,
+    AdoptionTable,
 ):
     """Implements every port of storage; made by `open_store`, used on the loop that opened it."""
 
@@ -117,5 +120,7 @@ if TYPE_CHECKING:
 
     def _implements_the_ports(
         store: SqliteStore,
-    ) -> tuple[Store, Tenants, Keys, EventLog, AccessLog, ArchiveIndex, MediaIndex, Privacy]:
-        return store, store, store, store, store, store, store, store
+    ) -> tuple[
+        Store, Tenants, Keys, EventLog, AccessLog, ArchiveIndex, MediaIndex, Privacy, Adoptions
+    ]:
+        return store, store, store, store, store, store, store, store, store

@@ -31,6 +31,15 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def sync_file(path: Path) -> None:
+    """Make what was written to a file survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def open_regular(path: str | Path, *, follow_links: bool = False) -> tuple[int, os.stat_result]:
     """Open a plain file for reading; return its descriptor and status.
 

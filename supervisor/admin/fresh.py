@@ -30,7 +30,7 @@ def fresh_directory(target: Path, kind: str) -> Iterator[Path]:
     What dead processes of the same kind left there is removed first: nothing else, and nothing that
     somebody is still at work on.
     """
-    _remove_dead(target.parent, kind)
+    remove_dead(target.parent, kind)
     partial = partial_name(target.with_name(f"{target.name}.{kind}"))
     partial.mkdir(mode=0o700)
     try:
@@ -68,7 +68,8 @@ def _locked(partial: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def _remove_dead(parent: Path, kind: str) -> None:
+def remove_dead(parent: Path, kind: str) -> None:
+    """Remove the fresh directories of dead processes of this kind."""
     ours = re.compile(rf"\..+\.{re.escape(kind)}\.[0-9a-f]{{16}}\.partial")
     with os.scandir(parent) as found:
         left = [e for e in found if ours.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from storage.sqlite import open_store
 from storage.sqlite.backup import doubt_accepted
 from storage.tenants import DEFAULT
-from storage.vault.files import sync_directory
+from storage.vault.files import sync_directory, sync_file
 from supervisor.admin import copies
 from supervisor.admin.errors import RestoreTargetTaken
 from supervisor.admin.fresh import fresh_directory, sync_tree
@@ -28,6 +28,7 @@ from supervisor.admin.verification import readable, require_same
 from supervisor.datadir import ARCHIVES, DATABASE, MEDIA
 from supervisor.errors import DataDirUnusable
 from supervisor.keyring import write_check
+from supervisor.quarantine import database_files, settled_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from supervisor.datadir import DataDir
 
 KIND: Final = "wafleet-restore"
-_BESIDE: Final = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ async def _prepare_database(place: Place, path: Path, contents: Contents) -> int
         home = await store.workspace_named(DEFAULT)
         await note(store, home.id, "backup.restore", manifest=contents.digest())
     waiting = doubt_accepted(path, place.busy_timeout_ms)
-    _sync(path)
+    sync_file(path)
     return waiting
 
 
@@ -118,9 +118,12 @@ def _put_away(data: DataDir) -> Path | None:
     A database and its log belong together: both get their second name before the database loses its
     first, and the log keeps its own until the database is gone.
     """
-    beside = [data.database.with_name(data.database.name + suffix) for suffix in _BESIDE]
-    files = [path for path in (data.database, *beside) if os.path.lexists(path)]
-    folders = [path for path in (data.archives, data.media) if os.path.lexists(path)]
+    # One that a boot has settled on and not put in its place yet must not replace ours later.
+    files = [*settled_files(data), *reversed(database_files(data.database))]
+    # Snapshots of what is replaced are none of what replaces it.
+    folders = [
+        path for path in (data.snapshots, data.archives, data.media) if os.path.lexists(path)
+    ]
     if not files and not folders:
         return None
     away = data.replaced / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}"
@@ -138,14 +141,6 @@ def _put_away(data: DataDir) -> Path | None:
     sync_directory(away)
     sync_directory(data.root)
     return away
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextmanager

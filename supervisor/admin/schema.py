@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from storage.sqlite import migrations
 from storage.sqlite.files import prepare_file
+from supervisor.recovery import require_not_lost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 def up(place: Place) -> Sequence[str]:
     """Make the database if there is none, bring it to the newest version; return what was applied.
 
-    Only while no node runs. Raises DataDirInUse, DataDirUnusable, StoreErrors.
+    Only while no node runs. Raises DataDirInUse, DataDirUnusable, StoreErrors; DatabaseLost where
+    there was one.
     """
     with place.stopped():
+        require_not_lost(place.data, place.busy_timeout_ms)
         prepare_file(place.data.database, place.busy_timeout_ms)
         return migrations.apply(place.data.database, busy_timeout_ms=place.busy_timeout_ms)
 
