@@ -27,7 +27,7 @@ from storage.audit import NewAccess
 from storage.sqlite import open_store
 from storage.sqlite.backup import check_copy, doubt_accepted
 from storage.sqlite.errors import translated
-from storage.sqlite.files import connect_looking
+from storage.sqlite.files import connect_guest
 from storage.sqlite.snapshots import SUFFIX, stamp, stamp_ms
 from storage.store import StoreDamaged, StoreError, StoreUnusable
 from storage.tenants import DEFAULT
@@ -274,7 +274,7 @@ def _holds_tables(database: Path, busy_timeout_ms: int) -> bool:
     if database.stat().st_size == 0:
         return False  # not to be opened: SQLite would remove the log beside it
     try:
-        with translated(database), closing(connect_looking(database, busy_timeout_ms)) as looking:
+        with translated(database), closing(connect_guest(database, busy_timeout_ms)) as looking:
             [(tables,)] = looking.execute("SELECT count(*) FROM sqlite_schema").fetchall()
     except StoreError:
         return True  # the same: opening it tells

@@ -40,7 +40,8 @@ def damaged(path: Path, what: str) -> StoreDamaged:
     """Make the error of a database that is there and no sound one; `what` completes "It …"."""
     return StoreDamaged(
         f"The database {path} {what}",
-        "start wafleet again: it keeps this file and goes on with the last good snapshot of it",
+        "start wafleet again: it keeps this file and goes on with the last good snapshot of it, or "
+        "tells how to put the last backup in its place",
     )
 
 

@@ -63,22 +63,6 @@ def connect_reader(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
     return connection
 
 
-def connect_looking(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
-    """Open a database to judge it: what was committed is seen, and neither file is changed.
-
-    A connection that may write would, when it closes, play the write-ahead log into the file.
-    Where an old-style journal waits to be played back first, only such a one can look.
-    """
-    if path.with_name(f"{path.name}-journal").exists():
-        return connect_reader(path, busy_timeout_ms)
-    return sqlite3.connect(
-        f"file:{quote(str(path))}?mode=ro",
-        uri=True,
-        timeout=busy_timeout_ms / 1000,
-        isolation_level=None,
-    )
-
-
 def connect_frozen(path: Path) -> sqlite3.Connection:
     """Open a file that nobody writes to, for reading only and whatever lies beside it.
 
@@ -140,7 +124,7 @@ def prepare_file(path: Path, busy_timeout_ms: int) -> None:
         needed = ".".join(map(str, OLDEST_SQLITE))
         raise unusable(path, f"needs SQLite {needed}, this is {sqlite3.sqlite_version}; update it")
     _ensure_private_file(path)
-    with translated(path), closing(connect_looking(path, busy_timeout_ms)) as connection:
+    with translated(path), closing(connect_guest(path, busy_timeout_ms)) as connection:
         check_ours(connection, path)
         check_sound(connection, path)
     with translated(path), closing(connect(path, busy_timeout_ms)) as connection:
