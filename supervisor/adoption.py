@@ -47,6 +47,9 @@ class Adopted:
     put_aside: int = 0
 
 
+NOTHING: Final = Adopted()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
     """An archive by what its path says; `good` once that was proven."""

@@ -34,7 +34,7 @@ from storage.tenants import DEFAULT
 from storage.vault.files import sync_directory, sync_file
 from supervisor.admin import copies
 from supervisor.admin.fresh import fresh_directory, remove_dead
-from supervisor.adoption import Adopted, Adoption
+from supervisor.adoption import NOTHING, Adopted, Adoption
 from supervisor.datadir import DATABASE
 from supervisor.errors import DatabaseLost, DataDirUnusable
 from supervisor.quarantine import READY, Quarantine, database_files, settled_files
@@ -114,7 +114,7 @@ class Recovery:
     async def finish(self) -> Restored | None:
         """Do what is left of a restore that was settled, if one was. Raises DataDirUnusable."""
         with _usable(self._data):
-            return await asyncio.to_thread(self._finish, Adopted())
+            return await asyncio.to_thread(self._finish)
 
     async def replace_missing(self) -> Restored | None:
         """Restore if there is no database, or an empty one, where there was one.
@@ -149,7 +149,7 @@ class Recovery:
                 settled = self._data.root / f"{DATABASE}.{stamp(snapshot.taken_ms)}{READY}"
                 ready.rename(settled)
                 sync_directory(self._data.root)
-            restored = await asyncio.to_thread(self._finish, adopted)
+            restored = await asyncio.to_thread(self._finish, cause, adopted)
         if restored is None:
             raise RuntimeError("what was settled a moment ago is gone")
         return restored
@@ -212,12 +212,12 @@ class Recovery:
 
     # ---- putting it in place ---------------------------------------------------------------------
 
-    def _finish(self, adopted: Adopted) -> Restored | None:
+    def _finish(self, cause: str | None = None, adopted: Adopted = NOTHING) -> Restored | None:
         """Let what was settled take the database's place; without the log of the one before."""
         remove_dead(self._data.root, KIND)
         restored = None
         for ready in settled_files(self._data):
-            there = os.path.lexists(self._data.database)
+            cause = cause or ("damaged" if os.path.lexists(self._data.database) else "missing")
             for path in database_files(self._data.database):
                 if path != self._data.database:
                     path.unlink()
@@ -227,11 +227,11 @@ class Recovery:
             name = ready.name.removeprefix(f"{DATABASE}.").removesuffix(READY)
             taken_ms = stamp_ms(name) or self._now_ms
             restored = Restored(
-                cause="damaged" if there else "missing",
+                cause=cause,
                 seconds=max(0, self._now_ms - taken_ms) / 1000,
                 adopted=adopted,
             )
-            log.error("database_restored", cause=restored.cause, seconds=restored.seconds)
+            log.error("database_restored", cause=cause, seconds=restored.seconds)
         return restored
 
 
