@@ -36,11 +36,12 @@ def target(tmp_path: Path) -> Path:
 
 
 BACK_UP_SLOWLY = """
-import sys
+import signal, sys
 from pathlib import Path
 from storage.sqlite.backup import Pace
 from tests.integration.backup_support import back_up, place_of
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests run under ignores
 calls = 0
 
 def tick(done, total):
