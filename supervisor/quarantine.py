@@ -60,7 +60,7 @@ class Quarantine:
         files = database_files(self._data.database)
         if not files:
             return None
-        self._folder = self._begun_before() or self._made()
+        self._folder = self._begun_before(files) or self._made()
         for path in files:
             target = self._folder / path.name
             if os.path.lexists(target):
@@ -80,11 +80,12 @@ class Quarantine:
         sync_directory(target.parent)
         sync_directory(path.parent)
 
-    def _begun_before(self) -> Path | None:
-        database = self._data.database
-        for copy in self._data.damaged.glob(f"*/{database.name}"):
-            if database.exists() and copy.samefile(database):
-                return copy.parent
+    def _begun_before(self, files: Sequence[Path]) -> Path | None:
+        """Return the directory of a boot that was killed: one of them is in it, or nothing yet."""
+        for folder in self._data.damaged.glob("*/"):
+            there = {path.name: path for path in folder.iterdir()}
+            if not there or any(p.name in there and there[p.name].samefile(p) for p in files):
+                return folder
         return None
 
     def _made(self) -> Path:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -33,7 +34,6 @@ from storage.store import StoreDamaged, StoreError, StoreUnusable
 from storage.tenants import DEFAULT
 from storage.vault.files import sync_directory, sync_file
 from supervisor.admin import copies
-from supervisor.admin.fresh import fresh_directory, remove_dead
 from supervisor.adoption import NOTHING, Adopted, Adoption
 from supervisor.datadir import DATABASE
 from supervisor.errors import DatabaseLost, DataDirUnusable
@@ -50,7 +50,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-KIND: Final = "wafleet-recovery"
+WORKSHOP: Final = ".recovery"
+"""Where a boot makes ready; whoever owns the data directory may remove it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,7 @@ class Recovery:
 
     async def _put_back(self, cause: str, refusal: Exception) -> Restored:
         with _usable(self._data):
-            with fresh_directory(self._data.root / "database", KIND) as folder:
+            with _workshop(self._data) as folder:
                 ready = folder / DATABASE
                 snapshot = await self._choose(ready)
                 if snapshot is None:
@@ -214,7 +215,7 @@ class Recovery:
 
     def _finish(self, cause: str | None = None, adopted: Adopted = NOTHING) -> Restored | None:
         """Let what was settled take the database's place; without the log of the one before."""
-        remove_dead(self._data.root, KIND)
+        shutil.rmtree(self._data.root / WORKSHOP, ignore_errors=True)  # usually not there
         restored = None
         for ready in settled_files(self._data):
             cause = cause or ("damaged" if os.path.lexists(self._data.database) else "missing")
@@ -287,6 +288,16 @@ def _nothing_to_restore(data: DataDir, left: Sequence[str]) -> DatabaseLost:
         "good snapshot of it is there: put the last backup back with wafleet restore DIR. To begin "
         "anew, move these directories away."
     )
+
+
+@contextmanager
+def _workshop(data: DataDir) -> Iterator[Path]:
+    folder = data.root / WORKSHOP
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # the next boot does it, if this one can't
 
 
 @contextmanager

@@ -56,6 +56,10 @@ def names(root: Path) -> set[str]:
     return {path.name for path in root.iterdir()}
 
 
+def strays(root: Path) -> list[str]:
+    return [name for name in names(root) if name.startswith(".") or "restored" in name]
+
+
 def wa_ids(database: Path) -> set[str]:
     return {row[0] for row in query(database, "SELECT wa_id FROM messages")}
 
@@ -144,7 +148,7 @@ async def test_a_damaged_database_is_put_aside_and_the_snapshot_takes_its_place(
     events = [entry["event"] for entry in logs if entry["log_level"] == "error"]
     assert events == ["database_damaged", "database_quarantined", "database_restored"]
     assert not names(lived.root) & {"wafleet.db-wal", "wafleet.db-shm", "wafleet.db-journal"}
-    assert not [name for name in names(lived.root) if "partial" in name or "restored" in name]
+    assert not strays(lived.root)
     assert stat.S_IMODE(lived.database.stat().st_mode) == 0o600
     assert LATER not in wa_ids(lived.database)
     [entry] = await restores(lived)
@@ -390,7 +394,9 @@ async def test_a_full_disk_keeps_the_damaged_database_until_there_is_space(tmp_p
         assert "pace" in str(caught.value)
         assert lived.database.read_bytes() == before
         assert not (lived.root / "damaged").exists()
-        assert not [name for name in names(lived.root) if "partial" in name or "restored" in name]
+        assert not [
+            name for name in names(lived.root) if name.startswith(".") or "restored" in name
+        ]
         ballast.unlink()
         async with boot(lived.root) as (_, restored):
             assert restored is not None
