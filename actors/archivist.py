@@ -137,6 +137,10 @@ class Archivist:
         if self._browser is None:
             raise RuntimeError("an archive needs a browser and there is none")
         self._began = self._deps.monotonic()
+        refused = self._deps.archives.refusal()
+        if refused is not None:  # the copy that is made first takes room as well
+            self._failed("copy", refused)
+            return
         work = partial(self._browser.freeze_copy, copy_place(self._profile))
         self._calls.place(self._deps.browsers, work, self._copied, deadline=COPY_DEADLINE)
 

@@ -90,6 +90,11 @@ class Courier:
         self._woken = False
         self._in_flight: MessageRow | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is on its way to the page, nor about to be."""
+        return not self._busy
+
     def start(self, browser: Browser) -> None:
         """The session is connected: learn what became of unknown messages, then send."""
         self._browser = browser

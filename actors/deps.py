@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from actors.archive_plan import ArchiveTimes
     from actors.bridge import Bridge
     from actors.browser.driver import Browser, BrowserDriver, SessionPaths
+    from actors.browser.profile_care import ProfileCare
     from actors.live import LiveBoard
     from actors.state import Limits
     from actors.telemetry import Telemetry
@@ -41,6 +42,7 @@ class SessionDeps:
     secrets: Secrets
     archives: Archives
     archive_times: ArchiveTimes
+    profiles: ProfileCare
     driver: BrowserDriver
     board: LiveBoard
     telemetry: Telemetry

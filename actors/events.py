@@ -59,9 +59,17 @@ class CallFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopRequested:
-    """The supervisor said so."""
+    """The supervisor said so; `detail` is shown beside the reason."""
 
     kind: StopKind
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """Something to be shown beside the state while it is connected; None: nothing any more."""
+
+    note: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +97,7 @@ Event = (
     | LaunchFailed
     | CallFailed
     | StopRequested
+    | Noted
     | LogoutDone
     | BrowserStopped
     | PhaseTimedOut

@@ -1,4 +1,8 @@
-"""The launch of a session's browser: its lost login restored first, if there is one to restore."""
+"""The launch of a session's browser, and what its profile needs before it.
+
+A lost login is restored, if there is one to restore; a profile that is above its limit is cleaned:
+nothing runs on it now.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +20,11 @@ if TYPE_CHECKING:
 
     from actors.archivist import Archivist
     from actors.browser.driver import Browser
+    from actors.browser.profile_facts import Tidied
     from actors.calls import Calls
     from actors.deps import BrowserSlot, SessionDeps
     from actors.messages import Outcome
+    from storage.archives import Restored
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +42,8 @@ class LaunchOwner(Protocol):
     def actor_ref(self) -> ActorRef[Any]: ...
 
     def is_leaving(self) -> bool: ...
+
+    def profile_tidied(self, tidied: Tidied | None) -> None: ...
 
     def launch_ended(self, event: Launched | LaunchFailed) -> None: ...
 
@@ -61,17 +69,30 @@ class Launching:
 
     def begin(self) -> None:
         """Start; exactly one launch_ended follows."""
-        restore, main = self._archivist.restore, self._deps.main
-        self._calls.place(main, restore, self._restored, deadline=RESTORE_TIMEOUT)
+        self._calls.place(self._deps.main, self._prepare, self._prepared, deadline=RESTORE_TIMEOUT)
 
-    def _restored(self, outcome: Outcome) -> None:
+    async def _prepare(self) -> tuple[Restored | None, Tidied | None]:
+        """Work in the profile's directory, while nobody else of this process does."""
+        profiles, session_id = self._deps.profiles, self._owner.child_id
+        async with profiles.holding(session_id):
+            restored = await self._archivist.restore()
+            try:
+                tidied = await profiles.tidy(session_id)
+            except OSError as error:  # too large is no reason not to run
+                log.warning("profile_not_cleaned", error=type(error).__name__)
+                tidied = None
+        return restored, tidied
+
+    def _prepared(self, outcome: Outcome) -> None:
         error = outcome.error
         if error is not None:
             # going on without the login would end in a QR code for want of some disk space
             log.error("restore_failed", error=type(error).__name__)
             self._owner.launch_ended(LaunchFailed(code="restore_failed", detail=str(error)))
             return
-        self._archivist.restored(outcome.value)
+        restored, tidied = outcome.value
+        self._archivist.restored(restored)
+        self._owner.profile_tidied(tidied)
         if self._owner.is_leaving():
             self._owner.launch_ended(LaunchFailed(code="stopped", detail="Not launched any more."))
         else:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from actors.care_messages import CareMessage
+
 if TYPE_CHECKING:
     from actors.browser.driver import BrowserFact
 
@@ -79,6 +81,7 @@ class StopKind(StrEnum):
 
     STOP = "stop"
     RESTART = "restart"
+    RECYCLE = "recycle"  # a restart that wafleet itself has planned
     LOGOUT = "logout"
     DELETE = "delete"
     SHUTDOWN = "shutdown"
@@ -86,9 +89,24 @@ class StopKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopSession:
-    """The supervisor: close the browser (after unlinking it, for logout and delete) and end."""
+    """The supervisor: close the browser (after unlinking it, for logout and delete) and end.
+
+    `detail` is shown beside the reason afterwards.
+    """
 
     kind: StopKind
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecycleProposed:
+    """The supervisor: may this session be restarted now? Answered with RecycleDecided.
+
+    Not while a message is on its way, nor within `quiet` seconds of any traffic; None: in any case.
+    """
+
+    cause: str
+    quiet: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +137,15 @@ class BrowserReported:
 
 
 SessionMessage = (
-    Begin | Outcome | TimerFired | StopSession | OutboxChanged | ArchiveSession | BrowserReported
+    Begin
+    | Outcome
+    | TimerFired
+    | StopSession
+    | RecycleProposed
+    | OutboxChanged
+    | ArchiveSession
+    | BrowserReported
+    | CareMessage
 )
 
 
@@ -196,6 +222,44 @@ class ChildStable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToSession:
+    """A service: hand this message to that life of a session; nothing if it is over."""
+
+    session_id: str
+    incarnation: int
+    message: CareMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecycleSession:
+    """The memory or the janitor actor: restart this life of a session, when nothing is against it.
+
+    Never one that does not run, and one at a time in the whole fleet. `quiet` as in
+    RecycleProposed. Answered with Done once it has begun, or with Refused.
+    """
+
+    session_id: str
+    incarnation: int
+    cause: str
+    quiet: float | None
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecycleDecided:
+    """A session: whether a restart suits it at this moment; it has not begun yet."""
+
+    child_id: str
+    incarnation: int
+    agreed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchGateChanged:
+    """Who has closed or opened the LaunchGate: look at it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shutdown:
     """The main program: stop every child under one common deadline (seconds), then answer."""
 
@@ -226,5 +290,9 @@ FleetMessage = (
     | ChildUp
     | ChildStable
     | ToService
+    | ToSession
+    | RecycleSession
+    | RecycleDecided
+    | LaunchGateChanged
     | Shutdown
 )

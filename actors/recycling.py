@@ -15,6 +15,7 @@ from actors.messages import Refused
 
 if TYPE_CHECKING:
     from actors.archivist import Archivist
+    from actors.messages import StopKind
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,7 @@ class RecyclingOwner(Protocol):
 
     def arm_recycle_deadline(self, seconds: float) -> None: ...
 
-    def recycle(self) -> None: ...
+    def recycle(self, kind: StopKind, detail: str | None) -> None: ...
 
 
 class Recycling:
@@ -36,13 +37,16 @@ class Recycling:
     def __init__(self, owner: RecyclingOwner, archivist: Archivist) -> None:
         self._owner = owner
         self._archivist = archivist
-        self._waiting = False
+        self._waiting: tuple[StopKind, str | None] | None = None
 
-    def begin(self) -> None:
-        """Archive, then recycle; exactly one recycle() follows, perhaps at once."""
-        if self._waiting:
+    def begin(self, kind: StopKind, detail: str | None) -> None:
+        """Archive, then recycle; exactly one recycle() follows, perhaps at once.
+
+        Who asks for another kind meanwhile gets the restart that is under way.
+        """
+        if self._waiting is not None:
             return
-        self._waiting = True
+        self._waiting = (kind, detail)
         self._owner.arm_recycle_deadline(PATIENCE)
         self._archivist.asked(self)
 
@@ -54,11 +58,11 @@ class Recycling:
 
     def timed_out(self) -> None:
         """The answer to arm_recycle_deadline."""
-        if self._waiting:
+        if self._waiting is not None:
             log.warning("recycle_archive_late", seconds=PATIENCE)
         self._go_on()
 
     def _go_on(self) -> None:
-        if self._waiting:
-            self._waiting = False
-            self._owner.recycle()
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            self._owner.recycle(*waiting)

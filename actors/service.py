@@ -7,10 +7,29 @@ which tells it anew after each start.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from actors.base import ChildActor
+from actors.base import ChildActor, tell
 from actors.messages import ExitKind, Refused, StopService
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pykka import ActorRef
+
+    from actors.messages import Answer
+
+
+class MailReply:
+    """A Reply whose answer comes back as a message in an actor's own mailbox."""
+
+    def __init__(self, ref: ActorRef[Any], message: Callable[[Answer], object]) -> None:
+        self._ref = ref
+        self._message = message
+
+    def put(self, value: Any) -> None:
+        """Answer; an actor that is gone by now asks again when it is back."""
+        tell(self._ref, self._message(value))
 
 
 class ServiceActor(ChildActor):

@@ -28,6 +28,8 @@ from actors.browser.driver import (
     StopReport,
 )
 from actors.calls import Calls
+from actors.care_messages import CollectGarbage, KillBrowser, NoteStorage
+from actors.caring import Caring
 from actors.courier import Courier
 from actors.deps import BrowserSlot, SessionDeps
 from actors.events import Phase
@@ -41,6 +43,7 @@ from actors.messages import (
     ExitKind,
     OutboxChanged,
     Outcome,
+    RecycleProposed,
     SessionMessage,
     StopKind,
     StopSession,
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
 
     from actors.bridge import Timer
     from actors.browser.driver import Browser
+    from actors.browser.profile_facts import Tidied
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +101,9 @@ class SessionActor(ChildActor):
         )
         self._archivist = Archivist(owner=self, session_id=child_id, calls=self._calls, deps=deps)
         self._recycling = Recycling(self, self._archivist)
+        self._caring = Caring(
+            owner=self, calls=self._calls, deps=deps, slot=self._slot, recorder=self._recorder
+        )
         self._launching = Launching(
             owner=self, calls=self._calls, deps=deps, slot=self._slot, archivist=self._archivist
         )
@@ -117,18 +124,24 @@ class SessionActor(ChildActor):
                 self._calls.settle(message)
             case BrowserReported(fact=fact):
                 self._fact(fact)
-            case StopSession(kind=StopKind.RESTART):
-                self._recycling.begin()
-            case StopSession(kind=kind):
-                self._step(events.StopRequested(kind=kind))
+            case StopSession():
+                self._told_to_stop(message)
             case OutboxChanged():
                 self._courier.wake()
             case ArchiveSession(reply=reply):
                 self._archivist.asked(reply)
+            case RecycleProposed() | CollectGarbage() | KillBrowser() | NoteStorage():
+                self._caring.handle(message)
             case TimerFired():
                 self._timer_fired(message)
             case _:
                 assert_never(message)
+
+    def _told_to_stop(self, stop: StopSession) -> None:
+        if stop.kind in {StopKind.RESTART, StopKind.RECYCLE}:
+            self._recycling.begin(stop.kind, stop.detail)
+        else:
+            self._step(events.StopRequested(kind=stop.kind))
 
     def _timer_fired(self, timer: TimerFired) -> None:
         match timer.name:
@@ -316,9 +329,26 @@ class SessionActor(ChildActor):
         """A planned restart: wake it then."""
         self._arm_once("recycle", seconds)
 
-    def recycle(self) -> None:
+    def recycle(self, kind: StopKind, detail: str | None) -> None:
         """A planned restart: the browser can be stopped now."""
-        self._step(events.StopRequested(kind=StopKind.RESTART))
+        self._step(events.StopRequested(kind=kind, detail=detail))
+
+    def profile_tidied(self, tidied: Tidied | None) -> None:
+        """The launch: what became of the profile before it."""
+        self._caring.tidied(tidied)
+
+    def noted(self, note: str | None) -> None:
+        """The care: show this beside the state."""
+        self._step(events.Noted(note=note))
+
+    def suits(self, quiet: float | None) -> bool:
+        """The care: whether a restart keeps nobody waiting now (RecycleProposed says how far)."""
+        if not self._state.browser or self._state.stop is not None:
+            return False
+        if quiet is None:
+            return True
+        silent = (self._deps.now_ms() - (self._publisher.evidence_ms or 0)) / 1000
+        return self._courier.idle and (quiet == 0 or silent >= quiet)
 
     def _arm_once(self, name: str, seconds: float) -> None:
         self._deps.main.after(seconds, self.actor_ref, TimerFired(name=name, number=0))

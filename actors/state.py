@@ -42,6 +42,7 @@ from actors.events import (
     Launched,
     LaunchFailed,
     LogoutDone,
+    Noted,
     Open,
     Phase,
     PhaseTimedOut,
@@ -57,6 +58,7 @@ FAILED_CAUSES: Final = PERMANENT - {"qr_timeout", "logged_out"}
 STOP_REASONS: Final = {
     StopKind.STOP: "stopped",
     StopKind.RESTART: "restarting",
+    StopKind.RECYCLE: "recycling",
     StopKind.LOGOUT: "logged_out",
     StopKind.DELETE: "stopped",
     StopKind.SHUTDOWN: "supervisor_stopped",
@@ -81,13 +83,17 @@ class Exit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """Where a session is. `me` is the own phone number, `window` counts a window's QR codes."""
+    """Where a session is. `me` is the own phone number, `window` counts a window's QR codes.
+
+    `note` is what an operator should know of a session that is well otherwise.
+    """
 
     phase: Phase = Phase.NEW
     me: str | None = None
     qr: str | None = None
     window: int = 0
     missing: tuple[str, ...] = ()
+    note: str | None = None
     browser: bool = False
     stop: StopKind | None = None
     exit: Exit | None = None
@@ -116,10 +122,11 @@ def public(state: State) -> tuple[SessionStatus, str, str | None]:
         case Phase.AUTHENTICATED:
             return SessionStatus.AUTHENTICATED, "syncing", None
         case Phase.CONNECTED if state.missing:
-            detail = "missing: " + ", ".join(state.missing)
+            missing = "missing: " + ", ".join(state.missing)
+            detail = missing if state.note is None else f"{missing}; {state.note}"
             return SessionStatus.CONNECTED, "degraded", detail
         case Phase.CONNECTED:
-            return SessionStatus.CONNECTED, "ready", None
+            return SessionStatus.CONNECTED, "ready", state.note
         case Phase.ENDED if state.exit is not None:
             failed = state.exit.cause in FAILED_CAUSES
             status = SessionStatus.FAILED if failed else SessionStatus.DISCONNECTED
@@ -137,6 +144,8 @@ def step(state: State, event: Event, limits: Limits) -> Step:
     match state.phase:
         case Phase.ENDED:
             return state, ()
+        case _ if isinstance(event, Noted):
+            return replace(state, note=event.note), ()
         case Phase.STOPPING:
             return _while_stopping(state, event)
         case Phase.NEW | Phase.LAUNCHING:
@@ -189,8 +198,8 @@ def _while_stopping(state: State, event: Event) -> Step:
 
 def _while_live(state: State, event: Event, limits: Limits) -> Step:
     match event:
-        case StopRequested(kind=kind):
-            return _leave(replace(state, stop=kind), _stopped(kind))
+        case StopRequested(kind=kind, detail=detail):
+            return _leave(replace(state, stop=kind), _stopped(kind, detail))
         case BrowserExited(returncode=code):
             return _leave(state, _exit("browser_exited", f"exit code {code}"))
         case PageCrashed():
@@ -295,8 +304,8 @@ _TIMEOUT_CAUSES: Final = {
 }
 
 
-def _stopped(kind: StopKind) -> Exit:
-    return Exit(kind=ExitKind.NORMAL, cause=STOP_REASONS[kind])
+def _stopped(kind: StopKind, detail: str | None = None) -> Exit:
+    return Exit(kind=ExitKind.NORMAL, cause=STOP_REASONS[kind], detail=detail)
 
 
 def _logged_out_or(kind: StopKind, me: str | None) -> Exit:

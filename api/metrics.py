@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter as Tally
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -18,6 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from api.lookup import every_session
+from api.metrics_usage import Usage, usage_metrics
 from api.parsing import read_query
 from api.schemas import NoQuery
 from api.views import as_of_now
@@ -82,6 +83,7 @@ class Snapshot:
     sessions: Mapping[tuple[str, str], int]
     messages: Mapping[tuple[Direction, MessageState], int]
     evidence_ages: Mapping[tuple[str, str], float]
+    usage: Usage = field(default_factory=Usage)
 
 
 class SnapshotCollector(Collector):
@@ -106,6 +108,7 @@ class SnapshotCollector(Collector):
         for (workspace, name), seconds in sorted(self._snapshot.evidence_ages.items()):
             ages.add_metric([workspace, name], seconds)
         yield ages
+        yield from usage_metrics(self._snapshot.usage)
 
     def _sessions(self) -> Metric:
         family = GaugeMetricFamily(
@@ -144,6 +147,8 @@ async def take_snapshot(deps: ApiDeps) -> Snapshot:
     now = deps.now_ms()
     states: Tally[tuple[str, str]] = Tally()
     ages: dict[tuple[str, str], float] = {}
+    names = {row.id: (row.workspace_id, row.name) for row in rows}
+    browsers, profiles = deps.usage.browsers, deps.usage.profiles
     for row in rows:
         live = deps.live.get(row.id)
         session = as_of_now(row, live)
@@ -155,6 +160,10 @@ async def take_snapshot(deps: ApiDeps) -> Snapshot:
         sessions=states,
         messages=messages,
         evidence_ages=ages,
+        usage=Usage(
+            browsers={names[key]: each for key, each in browsers.items() if key in names},
+            profiles={names[key]: each for key, each in profiles.items() if key in names},
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from actors.usage import UsageBoard
 from storage.audit import AccessLog
 from storage.events import EventLog
 from storage.keys import Keys
@@ -61,7 +62,7 @@ class ApiDeps:
     metrics registered once, at `build_app`, and is rendered by /metrics. `progress` tells whether
     the loops make progress. `command_deadline` (seconds) bounds the wait for the fleet's answer,
     `body_deadline` (seconds) the reading of a request's body. `max_body_bytes` has to leave room
-    for 65,536 characters of text, escaped.
+    for 65,536 characters of text, escaped. `usage` is what /metrics shows of sessions' sizes.
     """
 
     store: Storage
@@ -77,3 +78,4 @@ class ApiDeps:
     max_body_bytes: int = 1024 * 1024
     command_deadline: float = 60.0
     body_deadline: float = 30.0
+    usage: UsageBoard = field(default_factory=UsageBoard)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import PrivateAttr, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from config.care import CareSettings
 from config.fields import Count, Place, Seconds, Text, Words, count, field, seconds
 from config.safekeeping import SafekeepingSettings
 from config.sources import PREFIX, Written
@@ -23,7 +24,7 @@ SHORTEST_API_KEY: Final = 16
 _SPKI: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
 
 
-class Settings(SafekeepingSettings, BaseSettings):
+class Settings(CareSettings, SafekeepingSettings, BaseSettings):
     """Every setting, frozen. Durations are in seconds. Made by `load_settings`."""
 
     model_config = SettingsConfigDict(

@@ -17,6 +17,7 @@ import structlog
 
 from storage.archives import ArchiveFailed, ArchiveInfo, RefusedArchive, Restored
 from storage.archives_index import NewArchive
+from storage.space import LOW_CODE, Space
 from storage.store import StoreError
 from storage.vault import (
     ArchiveContext,
@@ -65,8 +66,12 @@ class ArchiveFiles:
         keyring: Keyring,
         keep: int,
         now_ms: Callable[[], int],
+        space: Space | None = None,
     ) -> None:
-        """`data` is the data directory, `keep` how many generations of a session stay (≥ 1)."""
+        """`data` is the data directory, `keep` how many generations of a session stay (≥ 1).
+
+        Without a `space` there is always room: for programs that run while no janitor does.
+        """
         self._data = data
         self._root = data / FOLDER
         self._store = store
@@ -74,14 +79,21 @@ class ArchiveFiles:
         self._keyring = keyring
         self._keep = keep
         self._now_ms = now_ms
+        self._space = space or Space()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # Compressing takes a whole processor: more of them at once would only slow the loops down.
         self._slots = asyncio.Semaphore(SAVES_AT_ONCE)
 
     # ---- the port --------------------------------------------------------------------------------
 
+    def refusal(self) -> ArchiveFailed | None:
+        sentence = self._space.refusal()
+        return None if sentence is None else ArchiveFailed(LOW_CODE, sentence)
+
     async def save(self, session_id: str, copied: Path) -> ArchiveInfo:
         try:
+            if (refused := self.refusal()) is not None:
+                raise refused
             async with self._lock(session_id), self._slots:
                 return await self._save(session_id, copied)
         finally:

@@ -62,6 +62,12 @@ class Restored:
 class Archives(Protocol):
     """For session actors and the supervisor, by session id; calls for one session queue up."""
 
+    def refusal(self) -> ArchiveFailed | None:
+        """Return why `save` would refuse now (the disk is low), so that nothing is copied for it.
+
+        Safe from any thread.
+        """
+
     async def save(self, session_id: str, copied: Path) -> ArchiveInfo:
         """Archive a copy of a profile as the next generation; drop the oldest beyond the limit.
 

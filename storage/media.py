@@ -1,7 +1,8 @@
 """The Media port: files that came with messages, kept encrypted, whole or not at all.
 
     MediaError                 code, `reason`, sentence
-    ├── MediaNotKept           media_not_kept: it could not be written; nothing of it is left
+    ├── MediaNotKept           media_not_kept: it could not be written (also: disk_low); nothing of
+    │                          it is left
     └── MediaUnreadable        media_unreadable: the file is missing, damaged, moved here from
                                another message, or its key is not on the ring
 

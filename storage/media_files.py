@@ -23,6 +23,7 @@ from ulid import ULID
 
 from storage.media import MediaNotKept, MediaUnreadable
 from storage.privacy import NewMedia
+from storage.space import LOW_CODE, Space
 from storage.store import StoreError
 from storage.vault import ArchiveContext, open_archive, sweep_partials, write_archive
 from storage.vault.errors import VaultError
@@ -59,20 +60,24 @@ class MediaFiles:
         privacy: Privacy,
         keyring: Keyring,
         now_ms: Callable[[], int],
+        space: Space | None = None,
     ) -> None:
-        """`data` is the data directory."""
+        """`data` is the data directory. Without a `space` there is always room."""
         self._data = data
         self._root = data / FOLDER
         self._index = index
         self._privacy = privacy
         self._keyring = keyring
         self._now_ms = now_ms
+        self._space = space or Space()
         # Each takes a processor and some megabytes; more at once would slow the loops down.
         self._slots = asyncio.Semaphore(SAVES_AT_ONCE)
 
     # ---- the port --------------------------------------------------------------------------------
 
     async def save(self, message_id: str, content: BinaryIO | Iterable[bytes]) -> MediaPointer:
+        if (refused := self._space.refusal()) is not None:
+            raise MediaNotKept(LOW_CODE, refused)
         workspace_id = await self._index.message_workspace(message_id)
         path = self._root / workspace_id / f"{ULID()}{SUFFIX}"
         async with self._slots:

@@ -369,6 +369,14 @@ class Store(Protocol):
         Raises ValueError for an event that belongs to a change.
         """
 
+    async def record_notice(
+        self, event: EventType, payload: Mapping[str, Any], now_ms: int
+    ) -> None:
+        """Append such an event, of no session, to the log of every workspace that has sessions.
+
+        For what befalls the whole node. Raises ValueError as `record_event` does.
+        """
+
     # ---- for the operator ----
 
     async def message_counts(self) -> Mapping[tuple[Direction, MessageState], int]:

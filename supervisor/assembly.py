@@ -9,6 +9,7 @@ from actors.archive_plan import ArchiveTimes
 from actors.deps import SessionDeps, SessionTimeouts
 from actors.session import SessionActor
 from actors.state import Limits
+from supervisor.assembly_care import janitor, memory, profile_care
 from supervisor.clerk import Clerk
 from supervisor.deps import FleetDeps
 from supervisor.keeper import Keeper
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from pykka import ActorRef
 
     from storage.snapshots import Snapshots
+    from actors.browser.profile_care import ProfileCare
     from supervisor.parts import Parts
     from supervisor.services import ServiceSpec
 
 
-def session_deps(parts: Parts) -> SessionDeps:
+def session_deps(parts: Parts, profiles: ProfileCare) -> SessionDeps:
     """What every session actor is given."""
     settings = parts.settings
     return SessionDeps(
@@ -38,6 +40,7 @@ def session_deps(parts: Parts) -> SessionDeps:
         archive_times=ArchiveTimes(
             delay=settings.archive_delay, interval=settings.archive_interval
         ),
+        profiles=profiles,
         driver=parts.driver,
         board=parts.board,
         telemetry=parts.telemetry,
@@ -62,14 +65,15 @@ def session_deps(parts: Parts) -> SessionDeps:
     )
 
 
-def services(_parts: Parts) -> Sequence[ServiceSpec]:
+def services(parts: Parts, profiles: ProfileCare) -> Sequence[ServiceSpec]:
     """The permanent children beside the sessions, in the order of their start."""
-    return ()
+    return (janitor(parts, profiles), memory(parts))
 
 
 def fleet_deps(parts: Parts) -> FleetDeps:
     """What the root supervisor is given."""
-    settings, deps = parts.settings, session_deps(parts)
+    settings, profiles = parts.settings, profile_care(parts)
+    deps = session_deps(parts, profiles)
 
     def start_child(session_id: str, incarnation: int, parent: ActorRef[Any]) -> ActorRef[Any]:
         return SessionActor.start(
@@ -83,11 +87,12 @@ def fleet_deps(parts: Parts) -> FleetDeps:
             archives=parts.archives,
             directory=parts.data.session,
             now_ms=now_ms,
+            holding=profiles.holding,
         ),
         board=parts.board,
         telemetry=parts.telemetry,
         start_child=start_child,
-        services=services(parts),
+        services=services(parts, profiles),
         restart=RestartPolicy(
             intensity=settings.restart_intensity,
             period=settings.restart_period,
@@ -101,6 +106,8 @@ def fleet_deps(parts: Parts) -> FleetDeps:
         uniform=uniform,
         monotonic=time.monotonic,
         now_ms=now_ms,
+        gate=parts.gate,
+        recycle_patience=settings.recycle_patience,
     )
 
 

@@ -79,19 +79,20 @@ def restarts(restart: RestartType, kind: ExitKind) -> bool:
             return False
 
 
-def queued(child: Child, now_ms: int) -> LiveSession:
-    """What the board shows of a child that waits for a launch slot; no actor speaks for it yet."""
+def queued(child: Child, now_ms: int, reason: str = "queued") -> LiveSession:
+    """What the board shows of a child that waits for its launch; no actor speaks for it yet."""
     return LiveSession(
         session_id=child.spec.id,
         incarnation=child.incarnation,
         phase=child.phase.value,
         status=SessionStatus.DISCONNECTED.value,
-        reason="queued",
+        reason=reason,
         since_ms=now_ms,
     )
 
 
 STRENGTH: Final = (
+    StopKind.RECYCLE,
     StopKind.RESTART,
     StopKind.STOP,
     StopKind.SHUTDOWN,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from storage.store import SessionNotFound, SessionStatus, StatusChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from storage.archives import Archives
@@ -26,14 +28,22 @@ LAST_WORD: Final = 2**31
 UNTOLD: Final = "WhatsApp could not be told: remove the device on the phone"
 
 
+def _alone(_session_id: str) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clerk:
-    """`directory` gives the directory of a session: its profile, its scratch space, its lock."""
+    """`directory` gives the directory of a session: its profile, its scratch space, its lock.
+
+    `holding` keeps everybody else of this process out of it (ProfileCare).
+    """
 
     store: Store
     archives: Archives
     directory: Callable[[str], Path]
     now_ms: Callable[[], int]
+    holding: Callable[[str], AbstractAsyncContextManager[None]] = _alone
 
     async def count(self, session_id: str) -> int:
         """Count a new incarnation. Raises SessionNotFound."""
@@ -71,7 +81,8 @@ class Clerk:
         if kind in {StopKind.LOGOUT, StopKind.DELETE}:
             # first: it waits for an archive that is still being written, from within the directory
             await self.archives.forget(session_id)
-            await asyncio.to_thread(remove_tree, self.directory(session_id))
+            async with self.holding(session_id):
+                await asyncio.to_thread(remove_tree, self.directory(session_id))
         if kind is StopKind.DELETE:
             await self._delete(session_id)
         elif not spoke:

@@ -28,6 +28,7 @@ from api.server import serving
 from storage.archive_files import ArchiveFiles
 from storage.media_files import MediaFiles
 from storage.sqlite.snapshots import SnapshotFiles
+from storage.space import Space
 from storage.store import Desired, Store
 from storage.tenants import DEFAULT
 from storage.vault import SecretBox
@@ -120,6 +121,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
         )
         settled = await store.settle_after_boot("supervisor_died", TRANSIENT, now_ms())
         log.info("store_opened", settled=settled)
+        space = Space()
         archives = ArchiveFiles(
             data=data.root,
             store=store,
@@ -127,10 +129,16 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             keyring=keyring,
             keep=settings.archive_generations,
             now_ms=now_ms,
+            space=space,
         )
         await archives.sweep()
         media = MediaFiles(
-            data=data.root, index=store, privacy=store, keyring=keyring, now_ms=now_ms
+            data=data.root,
+            index=store,
+            privacy=store,
+            keyring=keyring,
+            now_ms=now_ms,
+            space=space,
         )
         await media.sweep()
         telemetry, board = Telemetry(), LiveBoard()
@@ -157,6 +165,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             board=board,
             main=main,
             browsers=browsers,
+            space=space,
         )
         fleet = await stack.enter_async_context(running_fleet(parts))
         deps = ApiDeps(
@@ -170,6 +179,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             telemetry=telemetry.registry,
             version=VERSION,
             progress=lambda: turning() and not watchdog.is_stuck(FleetSupervisor),
+            usage=parts.usage,
             max_body_bytes=settings.max_body_bytes,
             command_deadline=settings.stop_timeout + 30.0,
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from actors.gate import LaunchGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 class FleetDeps:
     """`start_child` makes and starts a session actor, without blocking; times are seconds.
 
-    `services` are started before any session, in this order.
+    `services` are started before any session, in this order. `recycle_patience` is how long one
+    planned restart keeps others waiting.
     """
 
     main: Bridge
@@ -38,3 +41,5 @@ class FleetDeps:
     monotonic: Callable[[], float]
     now_ms: Callable[[], int]
     services: Sequence[ServiceSpec] = ()
+    gate: LaunchGate = field(default_factory=LaunchGate)
+    recycle_patience: float = 180.0

@@ -8,7 +8,7 @@ what is stale is dropped. All verbs are idempotent: asking for what already is a
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 import structlog
 
@@ -24,8 +24,11 @@ from actors.messages import (
     Done,
     EndSession,
     FleetMessage,
+    LaunchGateChanged,
     OutboxChanged,
     Outcome,
+    RecycleDecided,
+    RecycleSession,
     Refused,
     Shutdown,
     StartSession,
@@ -33,14 +36,17 @@ from actors.messages import (
     StopSession,
     TimerFired,
     ToService,
+    ToSession,
 )
 from actors.state import STOP_REASONS
 from storage.store import SessionNotFound, SessionStatus
 from supervisor.admission import LaunchSlots
 from supervisor.child import Child, ChildPhase, ChildSpec, RestartType, queued, restarts, stronger
 from supervisor.clerk import not_cleaned
+from supervisor.recycles import Recycles
+from supervisor.relay import Relay, answer
 from supervisor.restarting import FUSE, Restarting
-from supervisor.services import Services, service_down
+from supervisor.services import Services
 
 if TYPE_CHECKING:
     from supervisor.deps import FleetDeps
@@ -71,6 +77,8 @@ class FleetSupervisor(BaseActor):
             monotonic=deps.monotonic,
             started=lambda _service: None,
         )
+        self._relay = Relay(self._children, self._services)
+        self._recycles = Recycles(self, deps)
 
     # ---- messages in -----------------------------------------------------------------------------
 
@@ -82,15 +90,17 @@ class FleetSupervisor(BaseActor):
             case Outcome():
                 self._calls.settle(message)
             case StartSession(session_id=session_id, reply=reply):
-                _answer(reply, self._start(session_id))
+                answer(reply, self._start(session_id))
             case EndSession():
                 self._end_session(message)
-            case OutboxChanged(session_id=session_id):
-                child = self._children.get(session_id)
-                if child is not None and child.ref is not None:
-                    tell(child.ref, message)
-            case ArchiveSession():
-                self._pass_on(message)
+            case OutboxChanged() | ArchiveSession() | ToSession() | ToService():
+                self._relay.pass_on(message)
+            case RecycleSession(session_id=session_id, incarnation=incarnation):
+                self._recycles.ask(message, self._current(session_id, incarnation))
+            case RecycleDecided(child_id=child_id, incarnation=incarnation):
+                self._recycles.decided(message, self._current(child_id, incarnation))
+            case LaunchGateChanged():
+                self._gate_changed()
             case ChildUp(child_id=child_id, incarnation=incarnation):
                 if self._current(child_id, incarnation) is not None:
                     self._slots.leave(child_id)
@@ -99,23 +109,15 @@ class FleetSupervisor(BaseActor):
                 child = self._current(child_id, incarnation)
                 if child is not None:
                     child.connected_since = self._deps.monotonic()
+                    self._recycles.back(child_id, incarnation)
             case ChildExited():
                 self._child_exited(message)
             case TimerFired():
                 self._timer_fired(message)
-            case ToService(service=service, message=passed):
-                if not self._services.tell(service, passed):
-                    _answer(getattr(passed, "reply", None), service_down(service))
             case Shutdown():
                 self._shut_down(message)
             case _:
                 assert_never(message)
-
-    def _pass_on(self, message: ArchiveSession) -> None:
-        child = self._children.get(message.session_id)
-        if child is None or child.ref is None or not tell(child.ref, message):
-            gone = "The session is not running; start it, then archive it."
-            _answer(message.reply, Refused(code="not_connected", message=gone))
 
     def _current(self, child_id: str, incarnation: int) -> Child | None:
         child = self._children.get(child_id)
@@ -169,12 +171,27 @@ class FleetSupervisor(BaseActor):
         else:
             child.incarnation = outcome.value
             child.phase = ChildPhase.QUEUED
-            self._deps.board.put(queued(child, self._deps.now_ms()))
+            self._show_queued(child)
             self._slots.ask(child.spec.id)
             self._admit()
 
+    def _show_queued(self, child: Child) -> None:
+        reason = self._deps.gate.reason or "queued"
+        self._deps.board.put(queued(child, self._deps.now_ms(), reason))
+
+    def _gate_changed(self) -> None:
+        """Say to those who wait what they wait for now; or nobody has to wait any more."""
+        for child in self._children.values():
+            if child.phase is ChildPhase.QUEUED:
+                self._show_queued(child)
+        self._admit()
+
+    def launches_wait(self) -> bool:
+        """Recycles: whether a session that is stopped now could not come back at once."""
+        return self._deps.gate.reason is not None or self._restarting.fuse_is_open()
+
     def _admit(self) -> None:
-        if self._restarting.fuse_is_open():
+        if self.launches_wait():
             return
         for session_id in self._slots.admit():
             child = self._children[session_id]
@@ -209,20 +226,25 @@ class FleetSupervisor(BaseActor):
         """Answer at once where nothing has to be done; else return a record to do it with."""
         match message.kind:
             case StopKind.RESTART:
-                _answer(message.reply, self._start(message.session_id))
+                answer(message.reply, self._start(message.session_id))
                 return None
             case StopKind.DELETE | StopKind.LOGOUT:
                 child = Child(spec=self._spec(message.session_id))
                 self._children[message.session_id] = child
                 return child
             case _:
-                _answer(message.reply, Done())
+                answer(message.reply, Done())
                 return None
 
-    def _tell_stop(self, child: Child, kind: StopKind) -> None:
+    def recycle(self, child: Child, detail: str) -> None:
+        """Recycles: restart it; it runs, and nobody wants anything else of it."""
+        child.start_again = True
+        self._tell_stop(child, StopKind.RECYCLE, detail)
+
+    def _tell_stop(self, child: Child, kind: StopKind, detail: str | None = None) -> None:
         child.phase = ChildPhase.STOPPING
         child.stop = kind
-        tell(child.ref, StopSession(kind=kind))
+        tell(child.ref, StopSession(kind=kind, detail=detail))
 
     def _tell_stronger(self, child: Child, kind: StopKind) -> None:
         """What it is doing is finished first, but for a restart that still archives."""
@@ -275,12 +297,14 @@ class FleetSupervisor(BaseActor):
     def _finish(self, child: Child, answer: Answer) -> None:
         self._answer_waiters(child, answer)
         if child.start_again and self._shutdown is None:
-            child.crashes.clear()
+            if child.stop is not StopKind.RECYCLE:  # that was nobody's wish to begin anew
+                child.crashes.clear()
             self._count(child)
         else:
             self._forget(child)
 
     def _forget(self, child: Child) -> None:
+        self._recycles.over(child.spec.id)
         self._restarting.disarm(child)
         self._slots.leave(child.spec.id)
         self._deps.board.drop(child.spec.id, child.incarnation)
@@ -291,6 +315,7 @@ class FleetSupervisor(BaseActor):
     # ---- crashes and timers ----------------------------------------------------------------------
 
     def _crashed(self, child: Child, cause: str, detail: str | None = None) -> None:
+        self._recycles.over(child.spec.id)
         if self._shutdown is None:
             self._restarting.crashed(child, cause, detail)
         else:
@@ -363,7 +388,7 @@ class FleetSupervisor(BaseActor):
     def dropped(self, message: FleetMessage) -> None:
         """Answer who asks too late; the API must not wait for its deadline to learn that."""
         gone = Refused(code="fleet_down", message="wafleet is stopping; try again later.")
-        _answer(getattr(message, "reply", None), gone)
+        answer(getattr(message, "reply", None), gone)
 
     def cleanup(self) -> None:
         log.info("fleet_stopped", sessions=len(self._children))
@@ -372,8 +397,3 @@ class FleetSupervisor(BaseActor):
         for reply in child.waiters:
             reply.put(answer)
         child.waiters.clear()
-
-
-def _answer(reply: Any, answer: Answer) -> None:
-    if reply is not None:
-        reply.put(answer)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from actors.gate import LaunchGate
+from actors.usage import UsageBoard
+from storage.space import Space
 
 if TYPE_CHECKING:
     from actors.bridge import Bridge
@@ -40,6 +44,9 @@ class Parts:
     board: LiveBoard
     main: Bridge
     browsers: Bridge
+    space: Space = field(default_factory=Space)
+    gate: LaunchGate = field(default_factory=LaunchGate)
+    usage: UsageBoard = field(default_factory=UsageBoard)
 
 
 def now_ms() -> int:

@@ -252,6 +252,12 @@ class Browser(Protocol):
     async def logout(self) -> None:
         """Unlink this device; LoggedOut follows."""
 
+    async def collect_garbage(self) -> None:
+        """Let the page give back what it does not need any more; it stands still meanwhile.
+
+        Returns when that is done. Raises CallTimedOut, PageGone, ConnectionLost.
+        """
+
     async def freeze_copy(self, target: Path) -> CopyReport:
         """Stop every process of the browser, copy what matters of its profile, let it go on.
 

@@ -103,6 +103,11 @@ def take(paths: SessionPaths) -> ProfileLock:
     return lock
 
 
+def is_running(profile: Path) -> bool:
+    """Tell whether any browser of ours runs on this profile, whoever started it."""
+    return any(_is_on(_browser_command(p.pid), profile) for p in _mine())
+
+
 def sweep_orphans(root: Path) -> list[int]:
     """Kill every browser of ours that runs on a profile below `root`; return the pids killed.
 

@@ -164,6 +164,10 @@ class WhatsAppBrowser:
             except TimeoutError:
                 raise PageGone("the page went away without logging out: open it again") from None
 
+    async def collect_garbage(self) -> None:
+        page = self._ready_page()
+        await page.call("HeapProfiler.collectGarbage", {}, self._options.deadlines.call)
+
     async def freeze_copy(self, target: Path) -> CopyReport:
         return await self._freezer.copy(target, self._options.deadlines.copy)
 

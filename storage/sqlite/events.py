@@ -46,21 +46,23 @@ async def append_events(
     """Append events in this order, to be committed or undone with what they tell of."""
     if not events:
         return
-    await tx.many(
-        _INSERT,
-        [
-            (
-                ids.next(now_ms),
-                event.session.workspace,
-                event.session.id,
-                event.type,
-                VERSION,
-                json.dumps(event.payload, separators=(",", ":")),
-                now_ms,
-            )
-            for event in events
-        ],
-    )
+    rows = [
+        _new_row(ids, event.session.workspace, event.session.id, event.type, event.payload, now_ms)
+        for event in events
+    ]
+    await tx.many(_INSERT, rows)
+
+
+def _new_row(
+    ids: MonotonicIds,
+    workspace: int,
+    session: int | None,
+    event: EventType,
+    payload: Mapping[str, Any],
+    now_ms: int,
+) -> tuple[object, ...]:
+    text = json.dumps(payload, separators=(",", ":"))
+    return ids.next(now_ms), workspace, session, event, VERSION, text, now_ms
 
 
 class EventTable:
@@ -102,12 +104,24 @@ class EventTable:
     async def record_event(
         self, session_id: str, event: EventType, payload: Mapping[str, Any], now_ms: int
     ) -> None:
-        if event not in FACTS:
-            raise ValueError(f"{event} is told by what changes, in its own transaction")
+        _require_fact(event)
         async with self._connections.write() as tx:
             keys = await session_keys(tx.all, session_id, deleted=True)
             new = NewEvent(session=keys, type=event, payload=payload)
             await append_events(tx, self._ids, [new], now_ms)
+
+    async def record_notice(
+        self, event: EventType, payload: Mapping[str, Any], now_ms: int
+    ) -> None:
+        _require_fact(event)
+        async with self._connections.write() as tx:
+            rows = await tx.all(
+                "SELECT DISTINCT workspace_id FROM whatsapp_sessions WHERE deleted_at IS NULL"
+                " ORDER BY workspace_id"
+            )
+            told = [_new_row(self._ids, row[0], None, event, payload, now_ms) for row in rows]
+            if told:
+                await tx.many(_INSERT, told)
 
     async def _page(
         self,
@@ -127,6 +141,11 @@ class EventTable:
             (*parameters, max(0, limit)),
         )
         return [_event_row(row) for row in rows]
+
+
+def _require_fact(event: EventType) -> None:
+    if event not in FACTS:
+        raise ValueError(f"{event} is told by what changes, in its own transaction")
 
 
 def _event_row(row: Row) -> EventRow:

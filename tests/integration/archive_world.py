@@ -19,6 +19,7 @@ from simulator import AccountSeed, ContactSeed, Simulator, SimulatorOptions
 from storage.archive_files import ArchiveFiles
 from storage.archives import ArchiveFailed
 from storage.media_files import MediaFiles
+from storage.space import Space
 from storage.sqlite import open_store
 from storage.tenants import DEFAULT
 from storage.vault import SecretBox
@@ -182,6 +183,7 @@ async def world(
         data = DataDir(made.data_dir)
         stack.enter_context(data.owned())
         store = await stack.enter_async_context(open_store(data.database))
+        space = Space()
         archives = MoodyDisk(
             data=data.root,
             store=store,
@@ -189,6 +191,7 @@ async def world(
             keyring=RING,
             keep=made.archive_generations,
             now_ms=now_ms,
+            space=space,
         )
         telemetry, board = Telemetry(), LiveBoard()
         main, browsers, _ = await stack.enter_async_context(compose.running_loops(telemetry))
@@ -207,6 +210,7 @@ async def world(
             board=board,
             main=main,
             browsers=browsers,
+            space=space,
         )
         fleet = await stack.enter_async_context(compose.running_fleet(parts))
         workspace = (await store.workspace_named(DEFAULT)).id
