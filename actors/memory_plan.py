@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 JITTER: Final = 0.1
 """A maximum age is up to this part of it shorter or longer: fleets start at once."""
-URGENT: Final = 5
+URGENT: Final = 10
 """Who comes above the hard limit may collect again after a pause that is so many times shorter."""
 
 Step = tuple[Plan, tuple[MemoryAction, ...]]

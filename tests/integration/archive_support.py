@@ -11,6 +11,7 @@ from storage.vault import Keyring
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from storage.space import Space
     from storage.sqlite.store import SqliteStore
 
 RING: Final = Keyring({"k1": b"1" * 32})
@@ -18,7 +19,11 @@ OTHER_RING: Final = Keyring({"k1": b"2" * 32})
 
 
 def archive_files(
-    data: Path, store: SqliteStore, keyring: Keyring = RING, keep: int = 3
+    data: Path,
+    store: SqliteStore,
+    keyring: Keyring = RING,
+    keep: int = 3,
+    space: Space | None = None,
 ) -> ArchiveFiles:
     return ArchiveFiles(
         data=data,
@@ -27,6 +32,7 @@ def archive_files(
         keyring=keyring,
         keep=keep,
         now_ms=lambda: time.time_ns() // 1_000_000,
+        space=space,
     )
 
 

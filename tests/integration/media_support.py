@@ -12,17 +12,21 @@ from tests.integration.tenant_support import NOW, inbound
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from storage.space import Space
     from storage.sqlite.store import SqliteStore
     from storage.vault import Keyring
 
 
-def media_files(data: Path, store: SqliteStore, keyring: Keyring = RING) -> MediaFiles:
+def media_files(
+    data: Path, store: SqliteStore, keyring: Keyring = RING, space: Space | None = None
+) -> MediaFiles:
     return MediaFiles(
         data=data,
         index=store,
         privacy=store,
         keyring=keyring,
         now_ms=lambda: time.time_ns() // 1_000_000,
+        space=space,
     )
 
 
