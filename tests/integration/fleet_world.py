@@ -17,6 +17,8 @@ from actors.messages import (
     Done,
     EndSession,
     ExitKind,
+    RecycleDecided,
+    RecycleProposed,
     Shutdown,
     StartSession,
     StopKind,
@@ -72,6 +74,13 @@ class Child(ChildActor):
                 self.exit(kind, cause)
             case StopSession(kind=kind) if not self.deaf:
                 self.exit(ExitKind.NORMAL, STOP_REASONS[kind])
+            case RecycleProposed(cause=cause):
+                decided = RecycleDecided(
+                    child_id=self.child_id,
+                    incarnation=self.incarnation,
+                    agreed=cause != "unwanted",
+                )
+                self.tell_parent(decided)
             case BaseException() as error:
                 raise error
             case _:

@@ -6,6 +6,7 @@ about them; the limit is the real one, 100 MB.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import threading
@@ -15,8 +16,10 @@ import pytest
 
 from actors.browser import profile_tree
 from actors.browser.profile import ProfileLock
+from actors.browser.profile_care import ProfileCare
 from actors.messages import Service, StopKind, ToService
 from tests.integration.archive_world import world
+from tests.integration.browser_support import Facts, browsing, session_paths
 from tests.integration.care_world import (
     MB,
     evaluate,
@@ -238,6 +241,52 @@ async def test_a_start_waits_for_the_cleaning_instead_of_finding_its_profile_in_
         gate.opened.set()
         assert (await here.live("ready")).incarnation == live.incarnation
         assert len(await telling(here, "storage", "cleaned", here.session)) == 1
+
+
+async def test_a_delete_waits_for_the_cleaning_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that delete in one directory would trip over each other."""
+    async with world(tmp_path, **QUICK) as here:
+        await here.link()
+        await here.end(StopKind.STOP)
+        gate = Gate(monkeypatch)
+        pad(here.profile, PADDING, 101 * MB)
+
+        async def reached() -> bool:
+            return gate.reached.is_set()
+
+        await eventually_async(reached)
+        deleting = asyncio.create_task(here.end(StopKind.DELETE))
+
+        async def forgotten() -> bool:  # that comes first, and then the directory's turn
+            return not any(here.data.archives.glob("*/*")) and not deleting.done()
+
+        await eventually_async(forgotten)
+        assert here.profile.exists()
+        gate.opened.set()
+        await deleting
+        assert not here.data.session(here.session).exists()
+
+
+async def test_a_browser_that_outlived_its_stop_keeps_its_caches(tmp_path: Path) -> None:
+    """The lock is free, and yet a browser runs there: nothing is deleted under it."""
+    paths = session_paths(tmp_path / "sessions", "01JDXQ0000000000000000000A")
+    care = ProfileCare(tmp_path / "sessions", limit=1, is_live=lambda _: False)
+    facts = Facts()
+    async with browsing(tmp_path / "sessions", name=paths.profile.parent.name, facts=facts) as it:
+        await it.open()
+        assert await care.clean(paths.profile.parent.name) is None  # its owner has the lock
+        it._lock.release()
+        assert await care.clean(paths.profile.parent.name) is None
+        assert await care.tidy(paths.profile.parent.name) is None
+        assert await care.remove(paths.profile.parent.name) is None
+        assert (paths.profile / "Default/Cache").is_dir()
+    tidied = await care.clean(paths.profile.parent.name)
+    assert tidied is not None
+    assert tidied.after.disposable == 0
+    assert not (paths.profile / "Default/Cache").exists()
+    assert await care.clean("01JDXQ0000000000000000000B") is None  # it never had a directory
 
 
 async def test_a_session_in_use_elsewhere_is_left_alone(tmp_path: Path) -> None:

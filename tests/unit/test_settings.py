@@ -274,3 +274,28 @@ def test_any_environment_gives_settings_or_one_error(values: dict[str, str]) -> 
         named = set()
         assert len(describe(settings)) == len(Settings.model_fields)
     assert named <= env.keys() | {"WAFLEET_TRUSTED_SPKI"}, "a pair is complained about as one"
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper"),
+    [
+        ("disk_full_mb", "disk_low_mb"),
+        ("memory_soft_mb", "memory_hard_mb"),
+        ("memory_hard_mb", "memory_kill_mb"),
+    ],
+)
+def test_limits_come_in_their_order(lower: str, upper: str) -> None:
+    values = {"disk_low_mb": "99", "memory_hard_mb": "99", "memory_kill_mb": "99"}
+    low = {"disk_full_mb": "9", "memory_soft_mb": "9"}
+    env = {f"WAFLEET_{key.upper()}": each for key, each in {**values, **low}.items()}
+    load(None, **env)
+    load(None, **{**env, f"WAFLEET_{lower.upper()}": "99", f"WAFLEET_{upper.upper()}": "99"})
+    text = complaint(env={**env, f"WAFLEET_{upper.upper()}": "8"})
+    assert upper.upper() in text
+
+
+def test_a_budget_is_unset_or_some_memory() -> None:
+    assert load().memory_budget_mb is None
+    assert load(None, WAFLEET_MEMORY_BUDGET_MB="600").memory_budget_mb == 600
+    for wrong in ("0", "-1", "x"):
+        assert "MEMORY_BUDGET_MB" in complaint(env={"WAFLEET_MEMORY_BUDGET_MB": wrong})

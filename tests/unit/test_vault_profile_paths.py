@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage.vault.profile_paths import KEPT_AT_TOP, NEVER, is_kept
+from storage.vault.profile_paths import KEPT_AT_TOP, NEVER, WASTE, is_kept, is_waste
 
 pytestmark = pytest.mark.unit
 
@@ -40,7 +40,9 @@ WHATSAPP = "https_web.whatsapp.com_0.indexeddb"
 )
 def test_kept(path: str) -> None:
     parts = path.split("/")
-    assert all(is_kept("/".join(parts[: n + 1])) for n in range(len(parts)))
+    above = ["/".join(parts[: n + 1]) for n in range(len(parts))]
+    assert all(is_kept(each) for each in above)
+    assert not any(is_waste(each) for each in above)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,47 @@ def test_kept(path: str) -> None:
 )
 def test_left_out(path: str) -> None:
     assert not is_kept(path)
+
+
+@pytest.mark.parametrize("pattern", WASTE)
+def test_waste_is_in_no_archive(pattern: str) -> None:
+    path = pattern.replace("**/", "Default/").replace("*", "x")
+    assert is_waste(path)
+    assert not is_kept(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Default/Service Worker",  # all of it: a registration must not outlive its scripts
+        "Default/WebStorage/3/CacheStorage",
+        "Default/DawnWebGPUCache",
+        "Crashpad",
+        "Default/Crashpad",
+        "BrowserMetrics-spare.pma",
+        "GPUPersistentCache",
+    ],
+)
+def test_waste(path: str) -> None:
+    assert is_waste(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Default/History",
+        "Default/Sessions",
+        "Default/half.tmp",
+        "SingletonLock",
+        "Last Version",
+        "Default/Cache2",
+        "Other/Cache",
+        "Cache",
+        "",
+    ],
+)
+def test_what_is_neither_kept_nor_large_is_left_alone(path: str) -> None:
+    assert not is_waste(path)
 
 
 def test_every_rule_says_why() -> None:
