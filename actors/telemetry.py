@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from actors.telemetry_safekeeping import SafekeepingTelemetry
 from actors.telemetry_care import CareTelemetry
+from actors.telemetry_safekeeping import SafekeepingTelemetry
 
 
 class Telemetry:

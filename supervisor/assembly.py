@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from pykka import ActorRef
 
-    from storage.snapshots import Snapshots
     from actors.browser.profile_care import ProfileCare
+    from storage.snapshots import Snapshots
     from supervisor.parts import Parts
     from supervisor.services import ServiceSpec
 
@@ -132,4 +132,5 @@ def safekeeper(parts: Parts, snapshots: Snapshots) -> Safekeeper:
         now_ms=now_ms,
         monotonic=time.monotonic,
         uniform=uniform,
+        space=parts.space,
     )

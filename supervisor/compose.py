@@ -27,8 +27,8 @@ from api.ports import ApiDeps
 from api.server import serving
 from storage.archive_files import ArchiveFiles
 from storage.media_files import MediaFiles
-from storage.sqlite.snapshots import SnapshotFiles
 from storage.space import Space
+from storage.sqlite.snapshots import SnapshotFiles
 from storage.store import Desired, Store
 from storage.tenants import DEFAULT
 from storage.vault import SecretBox

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from storage.space import Space
 from storage.store import StoreBusy, StoreDamaged, StoreError, StoreFull
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Safekeeper:
-    """Used on one loop. `interval` is in seconds, from one round's end to the next."""
+    """Used on one loop. `interval` is in seconds, from one round's end to the next.
+
+    While `space` says that the disk is low, no snapshot is taken.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Safekeeper:
         now_ms: Callable[[], int],
         monotonic: Callable[[], float],
         uniform: Callable[[float, float], float],
+        space: Space | None = None,
     ) -> None:
         self._snapshots = snapshots
         self._telemetry = telemetry
@@ -50,6 +55,7 @@ class Safekeeper:
         self._now_ms = now_ms
         self._monotonic = monotonic
         self._uniform = uniform
+        self._space = space or Space()
         self._halted = threading.Event()
         self._newest = -math.inf  # when it was taken, by the monotonic clock
         telemetry.snapshot_age.set_function(self.age)
@@ -76,6 +82,9 @@ class Safekeeper:
 
     async def round(self) -> SnapshotFile | None:
         """Take one now; return it, or None if it could not be taken."""
+        if (refused := self._space.refusal()) is not None:
+            self._failed(StoreFull(refused))
+            return None
         began = self._monotonic()
         work = asyncio.ensure_future(
             asyncio.to_thread(self._snapshots.take, self._now_ms(), self._halted.is_set)

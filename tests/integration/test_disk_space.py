@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ from actors.messages import Done, OutboxChanged, RecycleSession, Refused, StartS
 from storage.archives import ArchiveFailed
 from storage.media import MediaNotKept
 from storage.space import Space, SpaceLevel
+from storage.sqlite.snapshots import SnapshotFiles
 from storage.store import MessageState, NewOutbound, StoreFull
-from supervisor.parts import new_wa_id
+from supervisor.parts import new_wa_id, now_ms, uniform
+from supervisor.safekeeping import Safekeeper
 from tests.integration.archive_support import archive_files, make_profile
 from tests.integration.archive_world import ALICE, ASK, world
 from tests.integration.care_world import MB, shows, telling, told, value
@@ -196,3 +199,30 @@ async def test_archives_and_media_refuse_with_a_sentence(tmp_path: Path) -> None
         assert archives.refusal() is None
         await archives.save(here.session, make_profile(tmp_path / "copied"))
         await media.save(message, io.BytesIO(b"photo"))
+
+
+async def test_a_snapshot_of_the_database_waits_too(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        space, telemetry = Space(), here.telemetry.safekeeping
+        snapshots = SnapshotFiles(
+            database=here.data.database,
+            directory=here.data.snapshots,
+            keep=3,
+            busy_timeout_ms=1000,
+        )
+        keeper = Safekeeper(
+            snapshots=snapshots,
+            telemetry=telemetry,
+            interval=3600,
+            now_ms=now_ms,
+            monotonic=time.monotonic,
+            uniform=uniform,
+            space=space,
+        )
+        space.set(SpaceLevel.LOW)
+        assert await keeper.round() is None
+        assert value(here, "wafleet_snapshots_total", result="full") == 1
+        assert snapshots.found() == []
+        space.set(SpaceLevel.PLENTY)
+        assert await keeper.round() is not None
+        assert len(snapshots.found()) == 1
