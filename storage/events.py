@@ -24,6 +24,23 @@ one, `cause`, a reason code, and `seconds`, how long it lasted:
     session.health             actors: a disconnection found, its recovery and their rungs
     session.qr                 limiter: a QR window opened, closed, or refused
     storage, memory, limiter   janitor, memory and limiter actors: what they did and why
+
+Of these (bytes; `before` and `after` what was done):
+
+    storage   cleaned          cause (launch, limit, round, disk_low), before, after, files, left
+              recycle          cause: a restart is under way, because caches filled the profile
+              oversized        before, kept, limit: above the limit in what is never deleted
+              fits             before, limit: it is within the limit again
+              orphan_removed   before, left: the directory of a session that was deleted
+              disk_low, disk_full, disk_recovered
+                               free, cause (the one before), seconds; of no session, see
+                               `Store.record_notice`
+    memory    collect, collected, collect_failed
+                               cause (soft_limit, hard_limit, total_limit), before, after, code
+              recycle, recycled, recycle_unfinished
+                               cause (hard_limit, total_limit, max_age), before, after
+              kill, recovered, not_recovered
+                               cause (kill_limit), before, after
 """
 
 from __future__ import annotations
