@@ -93,11 +93,13 @@ async def test_at_the_first_mark_archives_and_at_the_second_launches_wait(tmp_pa
 
             fill(disk, 100 * MB)
             await level(here, SpaceLevel.LOW)
+            pauses = value(here, "wafleet_archive_pause_seconds_count")
             answer = await here.archive()
             assert isinstance(answer, Refused)
             assert answer.code == "disk_low"
             assert "make room" in answer.message
             assert not (here.profile.parent / "copy").exists()
+            assert value(here, "wafleet_archive_pause_seconds_count") == pauses  # nor any copy
             await here.end(StopKind.RESTART)  # without its archive, but it is launched
             again = await shows(here, here.session, "ready", after=live.incarnation)
             assert await here.generations() == [1]

@@ -16,6 +16,7 @@ import pytest
 from actors.bridge import FutureReply
 from actors.browser import procfs
 from actors.browser.footprint import footprints
+from actors.browser.whatsapp import WhatsAppBrowser
 from actors.messages import Done, OutboxChanged, RecycleSession, Refused, Service, ToService
 from storage.store import MessageState, NewOutbound
 from supervisor.parts import new_wa_id
@@ -132,6 +133,9 @@ async def test_above_the_kill_limit_the_browser_is_killed_and_comes_back(tmp_pat
         (back,) = await telling(here, "memory", "recovered", here.session)
         assert back["after"] < 450 * MB
         assert members(pid) == []
+        (killed,) = [each for each in here.driver.browsers if each.pid == pid]
+        assert isinstance(killed, WhatsAppBrowser)
+        assert killed._process.returncode == -signal.SIGKILL  # not asked to close
         assert again.browser_pid != pid
         statuses = await told(here, "session.status", here.session)
         (why,) = [e for e in statuses if e["reason"] == "memory_exceeded"]

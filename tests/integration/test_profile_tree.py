@@ -7,6 +7,7 @@ import os
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -231,6 +232,37 @@ def test_somebody_swaps_folders_for_links_meanwhile(session: Path, tmp_path: Pat
         thread.join()
     assert prints(outside) == before
     assert len(before) == 21
+
+
+PLACES = {"Cache": "Cache", "Cache_Data": "Cache/Cache_Data", "IndexedDB": "IndexedDB"}
+
+
+@pytest.mark.parametrize("victim", PLACES)
+def test_a_folder_becomes_a_link_between_the_look_and_the_entry(
+    session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str
+) -> None:
+    """The same attack at exactly the worst moment."""
+    outside = tmp_path / "precious"
+    make(outside, "secret", "Default/Cache/file", "Crashpad/file")
+    make(session, "Default/Cache/Cache_Data/data_1", "Default/IndexedDB/log")
+    before, opened = prints(outside), profile_tree._opened
+    swapped: list[Path] = []
+
+    def attack(name: str, folder: int | None) -> Any:
+        if name == victim and not swapped:
+            place = session / "profile/Default" / PLACES[victim]
+            place.rename(tmp_path / "moved")
+            place.symlink_to(outside / "profile")
+            swapped.append(place)
+        return opened(name, folder)
+
+    monkeypatch.setattr(profile_tree, "_opened", attack)
+    clean(session)
+    assert len(swapped) == 1
+    assert swapped[0].is_symlink()
+    measure(session)
+    remove(session)
+    assert prints(outside) == before
 
 
 def test_removing_a_session_leaves_its_neighbours(tmp_path: Path) -> None:

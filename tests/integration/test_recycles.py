@@ -72,13 +72,23 @@ async def test_one_at_a_time_until_it_is_back(tmp_path: Path) -> None:
         assert code(await recycle(fleet, two)) == "recycle_under_way"
         await fleet.child(one, 2)
         assert code(await recycle(fleet, two)) == "recycle_under_way"  # it is not connected yet
-        # what its former life said is not its return
-        fleet.port.tell(ChildStable(child_id=one, incarnation=1))
-        assert code(await recycle(fleet, two)) == "recycle_under_way"
         fleet.port.tell(ChildStable(child_id=one, incarnation=2))
         assert await recycle(fleet, two) == Done()
         await fleet.child(two, 2)
         assert fleet.lives(one) == 2
+
+
+async def test_what_its_old_life_still_says_is_not_its_return(tmp_path: Path) -> None:
+    """It may lose and find its connection again while it is archived."""
+    async with world(tmp_path) as fleet:
+        fleet.deaf = True
+        one, two = await running(fleet, "one", "two")
+        assert await recycle(fleet, one) == Done()
+        fleet.port.tell(ChildStable(child_id=one, incarnation=1))
+        assert code(await recycle(fleet, two)) == "recycle_under_way"
+        fleet.deaf = False
+        for each in (one, two):
+            tell(await fleet.child(each, 1), Leave(ExitKind.NORMAL, "recycling"))
 
 
 async def test_racing_wishes_begin_one_restart(tmp_path: Path) -> None:
