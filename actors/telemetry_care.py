@@ -20,7 +20,7 @@ class CareTelemetry:
         )
         self.disk_level = Gauge(
             "wafleet_disk_level",
-            "0: plenty; 1: low, archives, media and backups wait; 2: full, no launches either.",
+            "0: plenty; 1: low, archives, media and snapshots wait; 2: full, no launches either.",
             registry=registry,
         )
         self.cleanings = Counter(

@@ -60,7 +60,7 @@ class CareSettings(BaseSettings):
         1024,
         0,
         MOST_MB,
-        "Below how much free disk space archives, media and backups wait, in MB; at least"
+        "Below how much free disk space archives, media and snapshots wait, in MB; at least"
         " disk_full_mb.",
     )
     disk_margin_mb: Count = count(

@@ -1,6 +1,6 @@
 """How much room the disk has, as the janitor saw it last: who may still write something large.
 
-One flag for the whole node. Who writes archives, media or backups asks it first, and refuses with
+One flag for the whole node. Who writes archives, media or snapshots asks it first, and refuses with
 its sentence; the database, which is small and must go on, does not.
 """
 
@@ -14,13 +14,13 @@ class SpaceLevel(IntEnum):
     """Worse is greater."""
 
     PLENTY = 0
-    LOW = 1  # archives, media and backups wait
+    LOW = 1  # archives, media and snapshots wait
     FULL = 2  # no browser is launched, either
 
 
 LOW_CODE: Final = "disk_low"
 _SENTENCE: Final = (
-    "The disk has less free space than disk_low_mb asks for, so archives, media and backups wait; "
+    "The disk has less free space than disk_low_mb asks for, so archives, media and snapshots wait; "
     "make room, and they go on by themselves."
 )
 
