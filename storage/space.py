@@ -20,8 +20,8 @@ class SpaceLevel(IntEnum):
 
 LOW_CODE: Final = "disk_low"
 _SENTENCE: Final = (
-    "The disk has less free space than disk_low_mb asks for, so archives, media and snapshots wait; "
-    "make room, and they go on by themselves."
+    "The disk has less free space than disk_low_mb asks for, so archives, media and snapshots "
+    "wait; make room, and they go on by themselves."
 )
 
 
