@@ -19,25 +19,28 @@ from config.logging import configure_logging
 from tests.integration.recovery_support import boot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 CHANGES: Final = ("link", "unlink", "replace", "rename", "mkdir", "rmdir", "fsync")
 
 
-def arm(number: int, told: int) -> None:
-    """Let this process be killed before its n-th change; `told` is where it says before what."""
+def arm(number: int, told: int, changes: Sequence[str] = CHANGES, of: str = "") -> None:
+    """Let this process be killed before its n-th change of something with `of` in its name.
+
+    `told` is the descriptor to which it says before what.
+    """
     counter = itertools.count(1)
 
     def guarded(name: str, change: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **more: Any) -> Any:
-            if next(counter) == number:
+            if of in str(args[0]) and next(counter) == number:
                 os.write(told, name.encode())
                 os.kill(os.getpid(), signal.SIGKILL)
             return change(*args, **more)
 
         return call
 
-    for name in CHANGES:
+    for name in changes:
         setattr(os, name, guarded(name, getattr(os, name)))
 
 
