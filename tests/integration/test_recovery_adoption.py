@@ -151,9 +151,15 @@ async def test_what_holds_no_login_and_no_archive_is_not_taken_in(lived: Lived) 
     (data.sessions / f"{GHOST[:-1]}W").symlink_to(data.session(lived.later))
     deleted = lived.furnished.sessions[1]
     async with open_store(lived.database) as store:
+        context = ArchiveContext(lived.furnished.workspace, deleted, 3)
+        copied = make_profile(lived.root / "copied")
+        file = lived.furnished.archive(1, 3)
+        archive_files(lived.root, store)._write(copied, file, context)
+        await store.drop_archives(deleted, 0)
         await store.delete_session(deleted, NOW)
     await asyncio.to_thread(take, lived.root)
     after = await restore(lived)
+    assert not file.exists()
     assert set(after.sessions) == {lived.furnished.sessions[0], lived.later}
     assert data.session(deleted).exists()
     [(count,)] = query(
