@@ -177,9 +177,11 @@ async def test_a_full_disk_is_told_and_over_when_there_is_space(
 ) -> None:
     """507 storage_full; reads go on; snapshots fail and say so; nothing is half-accepted.
 
-    Only the database is on the full disk: what a browser does on one is another matter.
+    Only the database is on the full disk: what a browser does on one is another matter. The marks
+    of low space are off, so that it really fills up.
     """
-    node = make_node(place, WAFLEET_SNAPSHOT_INTERVAL="1")
+    marks = {f"WAFLEET_DISK_{mark}_MB": "0" for mark in ("FULL", "LOW", "MARGIN")}
+    node = make_node(place, WAFLEET_SNAPSHOT_INTERVAL="1", **marks)
     with tiny_disk(node.data, "size=24m") as disk:
         for name in ("sessions", "archives"):
             (tmp_path / name).mkdir(mode=0o700)
