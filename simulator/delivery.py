@@ -109,6 +109,14 @@ class Delivery:
             if isinstance(sender, Account):
                 self._receipt(sender, message.id, READ, account)
 
+    def delete(self, account: Account, chat_jid: str, message_id: str) -> None:
+        """A client deleted a message for its own account; nobody else learns of it."""
+        chat = account.chats.get(chat_jid)
+        known = chat is not None and chat.messages.pop(message_id, None) is not None
+        self._truth.add(
+            "deleted_by_client", number=account.number, id=message_id, chat=chat_jid, known=known
+        )
+
     def attach(self, media: str, mimetype: str) -> Frame:
         """Keep base64 media as if uploaded; the fields that a message with it carries."""
         data = decode_base64(media)

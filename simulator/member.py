@@ -33,6 +33,9 @@ class Member:
             case wire.Seen():
                 self._delivery.seen(account, frame.chat)
                 self._core.changed()
+            case wire.Delete():
+                self._delivery.delete(account, frame.chat, frame.id)
+                self._core.changed()
             case wire.Exists():
                 connection.push(self._exists(account, frame))
             case wire.MediaPut():

@@ -113,6 +113,14 @@ class Revoke:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """Delete a message for this account alone, on all its devices."""
+
+    id: str
+    chat: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
     id: str
     chat: str
@@ -162,6 +170,7 @@ ClientFrame = (
     | Seen
     | Presence
     | Revoke
+    | Delete
     | Edit
     | React
     | MediaPut
@@ -182,6 +191,7 @@ CLIENT_OPS: dict[str, type[Any]] = {
     "seen": Seen,
     "presence": Presence,
     "revoke": Revoke,
+    "delete": Delete,
     "edit": Edit,
     "react": React,
     "media_put": MediaPut,

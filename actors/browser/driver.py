@@ -92,7 +92,15 @@ class BrowserExited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageCrashed:
-    """The renderer died (Inspector.targetCrashed); the browser itself may live on."""
+    """The renderer died (Inspector.targetCrashed); the browser itself may live on.
+
+    Not told of one that `reload` has killed.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentChanged:
+    """Another document took the page, ours or not: what was told before was of the one before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,9 +175,15 @@ class AckChanged:
     ack: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerHeard:
+    """WhatsApp's server sent something that no other fact tells; at most once a second."""
+
+
 BrowserFact = (
     BrowserExited
     | PageCrashed
+    | DocumentChanged
     | PageLoaded
     | QrIssued
     | SocketChanged
@@ -177,6 +191,7 @@ BrowserFact = (
     | UpdateRequired
     | MessageReceived
     | AckChanged
+    | ServerHeard
 )
 
 
@@ -197,6 +212,27 @@ class SendResult:
 
     wa_id: str
     ack: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageView:
+    """What a page says of itself: WhatsApp's socket and stream as in SocketChanged.
+
+    `unacked_seconds` is how long the oldest own message that this page handed over has been without
+    an ack; None if all have theirs.
+    """
+
+    socket: str
+    mode: str | None
+    unacked_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteResult:
+    """`ack` is at least 1: WhatsApp's server had the note. `deleted` if nothing is left of it."""
+
+    ack: int
+    deleted: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +281,40 @@ class Browser(Protocol):
 
     async def lookup_ack(self, *, chat: str, wa_id: str) -> int | None:
         """Return the ack of an own message that WhatsApp Web knows, None if it does not know it."""
+
+    async def beat(self) -> None:
+        """Ask the browser for a sign of life. Raises CallTimedOut, ConnectionLost."""
+
+    async def look(self) -> PageView | None:
+        """Ask the page for a sign of life; None if it lives but the adapter does not run (yet).
+
+        Raises CallTimedOut, PageGone, ConnectionLost.
+        """
+
+    async def free(self) -> None:
+        """End the JavaScript that the page is busy with; a SocketChanged follows, as after a load.
+
+        Raises CallTimedOut if the page gives no sign of life even then, PageGone, ConnectionLost.
+        """
+
+    async def reload(self, *, fresh: bool) -> None:
+        """Load WhatsApp Web anew; facts follow, first of them DocumentChanged.
+
+        `fresh` kills the page's processes first: one that hangs can't be loaded anew. Raises what
+        `open` raises.
+        """
+
+    async def send_note(self, *, wa_id: str, body: str, again: bool = False) -> NoteResult:
+        """Write a text to ourselves under the given id, wait for its ack, delete it again.
+
+        No fact tells of it. With `again` it may have been handed over before. All own texts with
+        this body are deleted from the chat. Raises PageRefused with reason `send_refused` when the
+        server refused it, `not_connected`, `binding_missing` or `note_impossible` when it was not
+        handed over; other DriverErrors as ever.
+        """
+
+    async def take_over(self) -> None:
+        """Claim the login back from another window (socket CONFLICT); SocketChanged follows."""
 
     async def refresh_qr(self) -> None:
         """Ask WhatsApp Web for a new QR code."""

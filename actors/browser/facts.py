@@ -12,7 +12,9 @@ from actors.browser.driver import (
     LoggedOut,
     MessageReceived,
     PageLoaded,
+    PageView,
     QrIssued,
+    ServerHeard,
     SocketChanged,
     UpdateRequired,
 )
@@ -76,6 +78,20 @@ def decode_answer(payload: object) -> Answer:
         return Answer(ok=False, code="bad_answer", message=str(problem))
 
 
+def decode_view(value: object) -> PageView | None:
+    """Read the adapter's answer to `look`; None if it means nothing."""
+    if not isinstance(value, dict):
+        return None
+    socket = _optional(value, "socket")
+    if socket is None:
+        return None
+    try:
+        unacked = _number(value, "unackedMs", 0, MAX_SECONDS) / 1000
+    except _Malformed:
+        unacked = None
+    return PageView(socket=socket, mode=_optional(value, "mode"), unacked_seconds=unacked)
+
+
 def clean(text: str) -> str:
     """Replace lone surrogates, which JSON can carry and UTF-8 (files, databases) can't."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -134,6 +150,10 @@ def _ack(report: dict[str, Any]) -> AckChanged:
     return AckChanged(wa_ids=wa_ids, ack=_number(report, "ack", -1, MAX_ACK))
 
 
+def _server_heard(_report: dict[str, Any]) -> ServerHeard:
+    return ServerHeard()
+
+
 def _adapter_failed(report: dict[str, Any]) -> BrowserFact:
     raise _Malformed(f"{_word(report, 'where')} failed in the page")
 
@@ -146,6 +166,7 @@ DECODERS: Final[dict[str, Callable[[dict[str, Any]], BrowserFact]]] = {
     "update_required": _update_required,
     "message": _message,
     "ack": _ack,
+    "server_heard": _server_heard,
     "adapter_failed": _adapter_failed,
 }
 

@@ -74,7 +74,8 @@ class Deadlines:
 
     `inject` is how long WhatsApp's module loader may take after the document has loaded, `ready`
     how long wa-js may take from there; then PageLoaded says that they are missing. `copy` is how
-    long a browser may stand still while its profile is copied.
+    long a browser may stand still while its profile is copied, `beat` how long a sign of life may
+    take, `note` how long a note to self may take to reach its ack.
     """
 
     launch: float = 30.0
@@ -84,6 +85,8 @@ class Deadlines:
     inject: float = 15.0
     ready: float = 20.0
     copy: float = 10.0
+    beat: float = 4.0
+    note: float = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

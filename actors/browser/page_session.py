@@ -23,6 +23,27 @@ CLOCK_GLANCE: Final = 0.01
 """Seconds between two looks at a clock that may stand still."""
 
 
+async def answered(
+    future: asyncio.Future[Any], method: str, deadline: float, clock: Callable[[], float]
+) -> Any:
+    """Return a CDP call's answer, which may take `deadline` seconds of `clock`."""
+    until = clock() + deadline
+    left = deadline
+    try:
+        while not future.done() and left > 0:
+            await asyncio.wait({future}, timeout=max(left, CLOCK_GLANCE))
+            left = until - clock()
+    finally:
+        # Given up, or never to be waited for again: the connection drops a late answer.
+        timed_out = future.cancel()
+    if timed_out:
+        raise CallTimedOut(f"{method} was not answered within {deadline:g} s")
+    error = future.exception()
+    if error is not None:
+        raise to_driver_error(error) from error
+    return future.result()
+
+
 class PageSession:
     """The page's CDP session. Every method raises CallTimedOut, PageGone or ConnectionLost.
 
@@ -45,6 +66,7 @@ class PageSession:
         self._main_loader = ""
         self._loaded: set[tuple[str, str]] = set()
         self._load_happened = asyncio.Event()
+        self._crash_happened = asyncio.Event()
         self.crashed_now = False
         client.on("Inspector.targetCrashed", self._on_crashed)
         client.on("Inspector.detached", self._on_crashed)  # closed: as good as crashed
@@ -66,26 +88,7 @@ class PageSession:
 
     async def call(self, method: str, params: dict[str, Any], deadline: float) -> Any:
         """Call a CDP method and wait at most `deadline` seconds for its answer."""
-        future = self._client.send(method, params)
-        try:
-            await self._answered(future, deadline)
-        finally:
-            # Given up, or never to be waited for again: the connection drops a late answer.
-            timed_out = future.cancel()
-        if timed_out:
-            raise CallTimedOut(f"{method} was not answered within {deadline:.0f} s")
-        error = future.exception()
-        if error is not None:
-            raise to_driver_error(error) from error
-        return future.result()
-
-    async def _answered(self, future: asyncio.Future[Any], deadline: float) -> None:
-        """Wait until there is an answer, or the page has had `deadline` seconds to give one."""
-        until = self._clock() + deadline
-        left = deadline
-        while not future.done() and left > 0:
-            await asyncio.wait({future}, timeout=max(left, CLOCK_GLANCE))
-            left = until - self._clock()
+        return await answered(self._client.send(method, params), method, deadline, self._clock)
 
     async def evaluate(self, expression: str, deadline: float) -> Any:
         """Return the JSON value of a JavaScript expression, awaited if it is a promise."""
@@ -105,6 +108,7 @@ class PageSession:
         if answer.get("errorText"):
             raise PageUnreachable(f"the page could not be loaded: {answer['errorText']}")
         self.crashed_now = False
+        self._crash_happened.clear()
         # A redirect in the page makes one more loader: any but the old document's will do.
         while not any(
             f == answer.get("frameId") and loader != before for f, loader in self._loaded
@@ -124,8 +128,17 @@ class PageSession:
         """The connection closed: wake who waits for a load."""
         self._load_happened.set()
 
+    async def crash(self, deadline: float) -> None:
+        """Wait until it is known that the page's process is gone. Raises CallTimedOut."""
+        try:
+            async with asyncio.timeout(deadline):
+                await self._crash_happened.wait()
+        except TimeoutError:
+            raise CallTimedOut("the page's processes did not end: stop the browser") from None
+
     def _on_crashed(self, _params: dict[str, Any]) -> None:
         self.crashed_now = True
+        self._crash_happened.set()
         # Chromium leaves the calls of a crashed page unanswered.
         self._client.fail_pending(TargetLost("the page crashed"))
         self._load_happened.set()

@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 CDP_IN: Final = 3
 CDP_OUT: Final = 4
 OOM_SCORE_ADJ: Final = 300
+RENDERER: Final = " --type=renderer "
 PROOF_DEADLINE: Final = 5.0
 PROOF_INTERVAL: Final = 0.02
 HIGH_FD: Final = 10
@@ -89,6 +90,18 @@ class ChromiumProcess:
             if not self._reaped:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.pid, number)
+
+    def kill_renderers(self) -> int:
+        """SIGKILL the processes that run the pages, and only these; return how many there were."""
+        renderers = [
+            member
+            for member in procfs.session_members(self._leader)
+            if RENDERER in f"{procfs.command_line(member.pid)} "
+        ]
+        for renderer in renderers:
+            if procfs.still_lives(renderer):
+                _kill(renderer.pid)
+        return len(renderers)
 
     async def wait(self, seconds: float) -> bool:
         """Wait for the main process to end; return whether it has."""

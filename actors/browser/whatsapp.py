@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -11,18 +12,21 @@ from actors.browser.driver import (
     BrowserExited,
     BrowserFact,
     ConnectionLost,
+    DocumentChanged,
     LoggedOut,
+    NoteResult,
     PageCrashed,
     PageGone,
     PageRefused,
+    PageView,
     SendResult,
     StopReport,
 )
-from actors.browser.facts import Rejected, decode_answer, decode_fact
+from actors.browser.facts import Rejected, decode_answer, decode_fact, decode_view
 from actors.browser.freezer import Freezer
 from actors.browser.launch_args import user_agent_override
 from actors.browser.logouts import LogoutWatch
-from actors.browser.page_session import PageSession
+from actors.browser.page_session import PageSession, answered
 from actors.browser.page_source import PageNames, PageScripts, call_expression
 
 if TYPE_CHECKING:
@@ -70,6 +74,7 @@ class WhatsAppBrowser:
         self._page: PageSession | None = None
         self._stopping: asyncio.Task[StopReport] | None = None
         self._handed_over = False
+        self._renewing = False
         self._exit_told = False
         self._logout_told = asyncio.Event()
         self._logouts = LogoutWatch()
@@ -147,6 +152,46 @@ class WhatsAppBrowser:
         args: dict[str, object] = {"chat": chat, "waId": wa_id}
         value = await self._ask("lookupAck", args, self._options.deadlines.call)
         return value if isinstance(value, int) else None
+
+    async def beat(self) -> None:
+        method = "Browser.getVersion"
+        future = self._connection.send(method)
+        deadline = self._options.deadlines.beat
+        await answered(future, method, deadline, self._freezer.active_time)
+
+    async def look(self) -> PageView | None:
+        try:
+            return decode_view(await self._ask("look", {}, self._options.deadlines.beat))
+        except PageRefused:
+            return None
+
+    async def free(self) -> None:
+        page, deadline = self._ready_page(), self._options.deadlines.beat
+        await page.call("Runtime.terminateExecution", {}, deadline)
+        await page.evaluate("1", deadline)
+        with suppress(PageRefused):  # it lives, and the adapter tells when it runs
+            await self._ask("tellState", {}, deadline)
+
+    async def reload(self, *, fresh: bool) -> None:
+        page = self._ready_page()
+        self._renewing = True
+        try:
+            if fresh and not page.crashed_now and self._process.kill_renderers():
+                await page.crash(self._options.deadlines.beat)
+        finally:
+            self._renewing = False
+        await self.open()
+
+    async def send_note(self, *, wa_id: str, body: str, again: bool = False) -> NoteResult:
+        args: dict[str, object] = {"waId": wa_id, "body": body, "again": again}
+        value = await self._ask("sendNote", args, self._options.deadlines.note)
+        ack = value.get("ack") if isinstance(value, dict) else None
+        if not isinstance(ack, int) or ack < 1:
+            raise PageRefused("send_unconfirmed", "the page adapter gave no ack")
+        return NoteResult(ack=ack, deleted=value.get("deleted") is True)
+
+    async def take_over(self) -> None:
+        await self._ask("takeOver", {}, self._options.deadlines.call)
 
     async def refresh_qr(self) -> None:
         await self._ask("refreshQr", {}, self._options.deadlines.call)
@@ -238,13 +283,14 @@ class WhatsAppBrowser:
                 self._tell(fact)
 
     def _on_crashed(self) -> None:
-        if self._stopping is not None:  # a browser that closes closes its pages first
-            return
+        if self._stopping is not None or self._renewing:
+            return  # a browser that closes closes its pages first, and a reload kills them
         log.warning("page_crashed", session_id=self._session_id, pid=self.pid)
         self._tell(PageCrashed())
 
     def _on_navigated(self, url: str) -> None:
         self._tell_logout(self._logouts.navigated(url))
+        self._tell(DocumentChanged())
 
     def _tell_logout(self, fact: LoggedOut | None) -> None:
         if fact is not None:

@@ -78,6 +78,7 @@ export class CmdImpl extends EventEmitter {
   }
   async sendDeleteMsgs(chat, { list }) {
     for (const message of list) {
+      transport.send({ op: 'delete', id: message.id.id, chat: chat.id.toString() });
       chat.msgs.remove(message.id);
       load('WAWebMsgCollection').MsgCollection.remove(message.id);
     }

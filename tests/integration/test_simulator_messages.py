@@ -364,3 +364,21 @@ async def test_state_and_identity_survive_a_restart(tmp_path: Path) -> None:
         assert [m["body"] for m in simulator.desk.shown(ANN)] == ["before"]
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     assert [e["kind"] for e in lines].count("login") == 2
+
+
+async def test_a_message_deleted_by_its_account_is_gone_for_it_alone() -> None:
+    async with running() as simulator, WireClient(simulator.page_port) as client:
+        await link(simulator, client)
+        await client.send_text(pn_jid(ANN), "hello", "M1")
+        await acks_of(client, "M1", 3)
+        await client.push("delete", id="M1", chat=pn_jid(ANN))
+        await client.push("delete", id="M2", chat=pn_jid(ANN))
+
+        async def noted() -> bool:
+            return len(kinds(simulator, "deleted_by_client")) == 2
+
+        await eventually_async(noted)
+        known = [e["known"] for e in simulator.truth.read(kinds=["deleted_by_client"])]
+        assert known == [True, False]
+        assert simulator.desk.account(ALICE)["messages"] == []
+        assert [shown["id"] for shown in simulator.desk.shown(ANN)] == ["M1"]

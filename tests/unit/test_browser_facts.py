@@ -14,11 +14,20 @@ from actors.browser.driver import (
     LoggedOut,
     MessageReceived,
     PageLoaded,
+    PageView,
     QrIssued,
+    ServerHeard,
     SocketChanged,
     UpdateRequired,
 )
-from actors.browser.facts import DECODERS, Rejected, clean, decode_answer, decode_fact
+from actors.browser.facts import (
+    DECODERS,
+    Rejected,
+    clean,
+    decode_answer,
+    decode_fact,
+    decode_view,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -75,6 +84,7 @@ GOOD = [
     ),
     ({"event": "ack", "waIds": ["A", "B"], "ack": 2}, AckChanged(wa_ids=("A", "B"), ack=2)),
     ({"event": "ack", "waIds": ["A"], "ack": -1}, AckChanged(wa_ids=("A",), ack=-1)),
+    ({"event": "server_heard"}, ServerHeard()),
 ]
 
 BAD: list[tuple[Any, str]] = [
@@ -158,3 +168,26 @@ def test_answers() -> None:
     assert (refused.ok, refused.code, refused.message) == (False, "not_connected", "m")
     assert decode_answer('{"ok": false}').code == "bad_answer"
     assert decode_answer(None).code == "bad_answer"
+
+
+@pytest.mark.parametrize(
+    ("value", "view"),
+    [
+        (
+            {"socket": "CONNECTED", "mode": "MAIN", "unackedMs": 1500},
+            PageView(socket="CONNECTED", mode="MAIN", unacked_seconds=1.5),
+        ),
+        (
+            {"socket": "OPENING", "mode": None, "unackedMs": None},
+            PageView(socket="OPENING", mode=None),
+        ),
+        ({"socket": "X", "unackedMs": -1}, PageView(socket="X", mode=None)),
+        ({"socket": "X", "unackedMs": True}, PageView(socket="X", mode=None)),
+        ({"mode": "MAIN"}, None),
+        ("CONNECTED", None),
+        (None, None),
+    ],
+)
+def test_a_view_is_read_or_means_nothing(value: object, view: PageView | None) -> None:
+    """The page is not trusted to answer in form."""
+    assert decode_view(value) == view

@@ -12,9 +12,7 @@ function wafleetAdapter(config) {
   const QR_DRAW_MS = 1000;
   const SETTLE_MS = 250;
   const CALL_SETTLE_MS = 2000; // well within every call's deadline
-  const MAIN_FEATURES = ['send', 'lookup', 'acks', 'receive', 'logout'];
-  const USER_JID = /^\d{5,20}@(c\.us|lid)$/;
-  const GROUP_JID = /^[\d-]{10,40}@g\.us$/;
+  const MAIN_FEATURES = ['send', 'lookup', 'acks', 'receive', 'note', 'logout'];
 
   /** @type {any} */
   const globals = globalThis;
@@ -29,14 +27,6 @@ function wafleetAdapter(config) {
 
   /** @param {number} ms */
   const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-  class Refusal extends Error {
-    /** @param {string} code @param {string} message */
-    constructor(code, message) {
-      super(message);
-      this.code = code;
-    }
-  }
 
   // ---- state -----------------------------------------------------------------------------------
 
@@ -158,7 +148,9 @@ function wafleetAdapter(config) {
   /** @param {string[]} ids @param {number} ack */
   function reportAck(ids, ack) {
     if (ack === 0) return;
-    const waIds = ids.filter((id) => ack < 0 ? acks.get(id) === undefined : ack > (acks.get(id) ?? 0));
+    const isNews = (/** @type {string} */ id) =>
+      !sending.isNote(id) && (ack < 0 ? acks.get(id) === undefined : ack > (acks.get(id) ?? 0));
+    const waIds = ids.filter(isNews);
     for (const id of waIds) remember(acks, id, ack);
     if (waIds.length) emit('ack', { waIds, ack });
   }
@@ -173,9 +165,13 @@ function wafleetAdapter(config) {
 
   // ---- calls -----------------------------------------------------------------------------------
 
+  function requireStarted() {
+    if (!started) throw new WafleetRefusal('not_ready', 'WhatsApp Web is not ready yet');
+  }
+
   function requireConnected() {
     if (!started || WPP.whatsapp.Socket.state !== 'CONNECTED' || !WPP.conn.isRegistered()) {
-      throw new Refusal('not_connected', 'WhatsApp Web is not connected');
+      throw new WafleetRefusal('not_connected', 'WhatsApp Web is not connected');
     }
   }
 
@@ -184,112 +180,8 @@ function wafleetAdapter(config) {
     if (!featuresJudged) await settled(CALL_SETTLE_MS, ...features);
     const missing = wafleetMissing(...features);
     if (missing.length) {
-      throw new Refusal('binding_missing', `WhatsApp Web lacks ${missing.join(', ')}`);
+      throw new WafleetRefusal('binding_missing', `WhatsApp Web lacks ${missing.join(', ')}`);
     }
-  }
-
-  /** The key of an own message. It must name the chat as WhatsApp does now, perhaps by its lid.
-   * @param {any} chatId @param {string} waId */
-  function ownKey(chatId, waId) {
-    const me = WPP.conn.getMyUserId();
-    const byLid = chatId.isGroup() || chatId.isLid();
-    const from = byLid ? myLid() ?? me : me;
-    return new WPP.whatsapp.MsgKey({
-      from: /** @type {any} */ (from),
-      to: chatId,
-      id: waId,
-      participant: chatId.isGroup() ? from : undefined,
-      selfDir: 'out',
-    });
-  }
-
-  function myLid() {
-    try {
-      return WPP.conn.getMyUserLid();
-    } catch {
-      return undefined; // an account that has none yet
-    }
-  }
-
-  /** @param {string} chat @returns {Promise<any>} the id of the chat to write to */
-  async function resolveChat(chat) {
-    if (!USER_JID.test(chat) && !GROUP_JID.test(chat)) {
-      throw new Refusal('invalid_jid', 'not a user or group jid');
-    }
-    let target = chat;
-    const self = chat === WPP.conn.getMyUserId()?.toString();
-    if (USER_JID.test(chat) && !self) {
-      const known = await WPP.contact.queryWidExists(chat);
-      if (known === null) {
-        requireConnected(); // null also means that the question failed
-        throw new Refusal('not_on_whatsapp', 'WhatsApp does not know this number');
-      }
-      target = known.wid.toString(); // WhatsApp's own spelling of the number
-    }
-    return (await WPP.chat.find(target)).id;
-  }
-
-  /** Resolves once WhatsApp's server has the message.
-   * @param {any} msg @returns {Promise<{ack: number}>} */
-  async function acknowledged(msg) {
-    while (msg.ack === 0) {
-      await new Promise((resolve) => msg.once('change:ack', resolve));
-    }
-    if (msg.ack < 0) throw new Refusal('send_refused', 'WhatsApp refused the message');
-    return { ack: msg.ack };
-  }
-
-  /** `again`: it may have been handed over before, by another page or another life.
-   * @param {{chat: string, waId: string, body: string, again: boolean}} args */
-  async function sendText({ chat, waId, body, again }) {
-    let key;
-    let known;
-    try {
-      requireConnected();
-      await requireBindings('send');
-      key = ownKey(await resolveChat(chat), waId);
-      known = WPP.whatsapp.MsgStore.get(/** @type {any} */ (key.toString()));
-      if (!known && again) known = await findOwn(chat, waId);
-      requireConnected(); // it may have been lost while we asked
-    } catch (error) {
-      if (error instanceof Refusal) throw error;
-      throw new Refusal('send_refused', describe(error)); // nothing was handed over yet
-    }
-    if (known) return acknowledged(known); // handed over before: WhatsApp Web keeps trying by itself
-    const sent = await WPP.chat.sendTextMessage(key.remote.toString(), body, {
-      messageId: key,
-      linkPreview: false,
-      detectMentioned: false,
-      markIsRead: false,
-      waitForAck: true,
-    });
-    const result = String(sent.sendMsgResult?.messageSendResult ?? 'none');
-    if (result === 'OK' || sent.ack > 0) return { ack: Math.max(1, sent.ack) };
-    if (sent.ack < 0) throw new Refusal('send_refused', `WhatsApp refused the message: ${result}`);
-    throw new Refusal('send_unconfirmed', `WhatsApp Web did not confirm the message: ${result}`);
-  }
-
-  /** Our message with this id, under either address of its chat, also one that is not loaded.
-   * @param {string} chat @param {string} waId */
-  async function findOwn(chat, waId) {
-    await requireBindings('state', 'send', 'lookup');
-    const wid = WPP.whatsapp.WidFactory.createWid(chat);
-    const { lidPnCache } = WPP.whatsapp;
-    const other = wid.isLid() ? lidPnCache.getPhoneNumber(wid) : lidPnCache.getCurrentLid(wid);
-    for (const remote of other ? [wid, other] : [wid]) {
-      try {
-        return await WPP.chat.getMessageById(ownKey(remote, waId));
-      } catch (error) {
-        const code = /** @type {any} */ (error)?.code;
-        if (code !== 'msg_not_found' && code !== 'chat_not_found') throw error;
-      }
-    }
-    return null;
-  }
-
-  /** @param {{chat: string, waId: string}} args @returns {Promise<number | null>} */
-  async function lookupAck({ chat, waId }) {
-    return (await findOwn(chat, waId))?.ack ?? null;
   }
 
   async function refreshQr() {
@@ -302,13 +194,31 @@ function wafleetAdapter(config) {
     await WPP.conn.logout();
   }
 
-  /** @type {Record<string, (args: any) => unknown>} */
-  const CALLS = { sendText, lookupAck, refreshQr, logout };
-
-  /** @param {unknown} error */
-  function describe(error) {
-    return String(/** @type {any} */ (error)?.message ?? error).slice(0, 300);
+  /** Tells the state anew, changed or not: the page was not able to for a while. */
+  function tellState() {
+    requireStarted();
+    lastState = '';
+    reportState();
   }
+
+  async function takeOver() {
+    requireStarted();
+    if (wafleetMissing('takeover').length) {
+      throw new WafleetRefusal('binding_missing', 'WhatsApp Web lacks Socket.takeover');
+    }
+    if (WPP.whatsapp.Socket.state === 'CONFLICT') await WPP.whatsapp.Socket.takeover();
+  }
+
+  function look() {
+    requireStarted();
+    return health.look();
+  }
+
+  const sending = wafleetSending({ requireConnected, requireBindings });
+  const health = wafleetHealth({ heard: () => emit('server_heard'), isNote: sending.isNote });
+
+  /** @type {Record<string, (args: any) => unknown>} */
+  const CALLS = { ...sending.calls, look, tellState, takeOver, refreshQr, logout };
 
   /** @param {string} name @param {object} args @returns {Promise<string>} */
   async function call(name, args) {
@@ -316,8 +226,8 @@ function wafleetAdapter(config) {
       const value = await CALLS[name](args);
       return JSON.stringify({ ok: true, value: value ?? null });
     } catch (error) {
-      const code = error instanceof Refusal ? error.code : 'page_error';
-      return JSON.stringify({ ok: false, code, message: describe(error) });
+      const code = error instanceof WafleetRefusal ? error.code : 'page_error';
+      return JSON.stringify({ ok: false, code, message: wafleetDescribe(error) });
     }
   }
 
@@ -330,7 +240,7 @@ function wafleetAdapter(config) {
     return (...args) => {
       Promise.resolve()
         .then(() => work(...args))
-        .catch((error) => emit('adapter_failed', { where: work.name, message: describe(error) }));
+        .catch((error) => emit('adapter_failed', { where: work.name, message: wafleetDescribe(error) }));
     };
   }
 
@@ -358,12 +268,16 @@ function wafleetAdapter(config) {
     const watchMessage = guarded(reportMessage);
     MsgStore.on('add', (/** @type {any} */ msg) => {
       if (!msg.isNewMsg) return;
+      guarded(health.added)(msg);
       if (msg.type === 'ciphertext') msg.once('change:type', () => watchMessage(msg));
       else watchMessage(msg);
     });
     MsgStore.on('change:ack', guarded((/** @type {any} */ msg) => {
-      if (msg.id?.fromMe && msg.ack) reportAck([msg.id.id], msg.ack);
+      if (!msg.id?.fromMe || !msg.ack) return;
+      health.acked(msg);
+      reportAck([msg.id.id], msg.ack);
     }));
+    MsgStore.on('remove', guarded(health.removed));
   }
 
   WPP.on('loader.ready', guarded(() => start().catch((error) => {

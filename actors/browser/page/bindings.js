@@ -47,6 +47,8 @@ const WAFLEET_BINDINGS = {
     'functions.handleChatSimpleReceipt': () => WPP.whatsapp.functions.handleChatSimpleReceipt,
     'functions.handleGroupSimpleReceipt': () => WPP.whatsapp.functions.handleGroupSimpleReceipt,
   },
+  note: { 'Cmd.sendDeleteMsgs': () => WPP.whatsapp.Cmd.sendDeleteMsgs },
+  takeover: { 'Socket.takeover': () => WPP.whatsapp.Socket.takeover },
   receive: { 'MsgStore.on': () => WPP.whatsapp.MsgStore.on },
   logout: { 'Socket.logout': () => WPP.whatsapp.Socket.logout },
 };

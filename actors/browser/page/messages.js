@@ -21,6 +21,12 @@ function wafleetJid(wid) {
   return wid.toString();
 }
 
+/** The chat with oneself: nobody else writes there. @param {any} wid */
+function wafleetIsMe(wid) {
+  const me = WPP.conn.getMyUserId()?.toString();
+  return me !== undefined && (wid.toString() === me || wafleetJid(wid) === me);
+}
+
 /**
  * The fields of a contact's message, null for everything else. wa-js announces our own messages
  * too, and an undecrypted one again once it is readable.
@@ -29,7 +35,7 @@ function wafleetJid(wid) {
 function wafleetMessage(msg) {
   const chat = msg.id.remote;
   const fromContact = /^(c\.us|lid|g\.us)$/.test(chat.server) && !chat.isStatusV3?.();
-  if (msg.id.fromMe || !fromContact || WAFLEET_SYSTEM_KINDS.has(msg.type)) return null;
+  if (msg.id.fromMe || !fromContact || wafleetIsMe(chat) || WAFLEET_SYSTEM_KINDS.has(msg.type)) return null;
   const written = msg.type === 'chat' || msg.type === 'vcard';
   return {
     waId: String(msg.id.id),
