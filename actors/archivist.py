@@ -16,6 +16,7 @@ from actors import archive_plan as planner
 from actors.archive_plan import ArmArchive, BeginArchive, Plan, RefuseArchive
 from actors.browser.logins import copy_place, may_hold_login
 from actors.messages import Archived, Refused
+from actors.snapshots import bring_back, restore_snapshot, sweep_aside
 
 if TYPE_CHECKING:
     from actors.bridge import Timer
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 COPY_DEADLINE: Final = 60.0
 """Well above the browser's own deadline for the copy, which is what lets the browser go."""
 SAVE_DEADLINE: Final = 600.0
+SWEEP_DEADLINE: Final = 60.0
 
 
 class ArchivistOwner(Protocol):
@@ -64,6 +66,11 @@ class Archivist:
         self._browser = browser
         self._step(planner.Connected())
 
+    def proven(self) -> None:
+        """It is connected and well: what was put aside for a snapshot is not needed any more."""
+        work = partial(asyncio.to_thread, sweep_aside, self._profile)
+        self._calls.place(self._deps.main, work, _swept, deadline=SWEEP_DEADLINE)
+
     def disconnected(self) -> None:
         """It can't be any more, for now."""
         self._step(planner.Disconnected())
@@ -88,14 +95,21 @@ class Archivist:
         self.leaving()
         self._answer(_refusal("session_stopping"))
 
-    async def restore(self) -> Restored | None:
+    async def restore(self, *, snapshot: bool) -> Restored | None:
         """Bring back the login of a profile that has lost it; None if there was no need to.
 
-        For the main loop, before the launch. Raises ArchiveFailed, StoreError, OSError.
+        A `snapshot` takes the place of one that may have it, but does not come up. For the main
+        loop, before the launch. Raises ArchiveFailed, StoreError, OSError.
         """
+        archives = self._deps.archives
         if await asyncio.to_thread(may_hold_login, self._profile):
-            return None
-        return await self._deps.archives.restore(self._session_id, self._profile)
+            if not snapshot:
+                return None
+            return await restore_snapshot(archives, self._session_id, self._profile)
+        restored = await archives.restore(self._session_id, self._profile)
+        if restored.archive is None:  # a dead wafleet may have put it aside
+            await asyncio.to_thread(bring_back, self._profile)
+        return restored
 
     def restored(self, report: Restored | None) -> None:
         """Tell and count what `restore` found."""
@@ -198,6 +212,11 @@ class Archivist:
         for reply in self._waiters:
             reply.put(answer)
         self._waiters.clear()
+
+
+def _swept(outcome: Outcome) -> None:
+    if outcome.error is not None:
+        log.warning("profile_aside_not_removed", error=type(outcome.error).__name__)
 
 
 def _refusal(code: str) -> Refused:

@@ -14,7 +14,6 @@ import structlog
 
 from actors.bridge import BridgeClosed, DeadlineExceeded
 from actors.browser.driver import (
-    CallTimedOut,
     ConnectionLost,
     PageGone,
     PageRefused,
@@ -42,8 +41,6 @@ DEFINITE: Final = frozenset(
 """Adapter codes that mean: certainly not handed over, and trying again would not help."""
 
 SICK: Final = {
-    CallTimedOut: "page_unresponsive",
-    DeadlineExceeded: "page_unresponsive",
     PageGone: "page_crashed",
     ConnectionLost: "browser_exited",
     BridgeClosed: "browser_exited",
@@ -209,7 +206,8 @@ class Courier:
             case _, error:
                 self._mark_unknown(row, "no_answer", type(error).__name__)
                 self._busy = False
-                self._report_sick(error or RuntimeError("no answer"))
+                # A page that hangs is found by its beats, long before a send runs out of time.
+                self._report_sick(error or RuntimeError("no answer"), silence="acks_missing")
                 return
         log.info(
             "message_handed_over",
@@ -234,5 +232,5 @@ class Courier:
         if isinstance(error, StoreBusy | StoreFull | DeadlineExceeded):
             self._owner.arm_courier_retry()
 
-    def _report_sick(self, error: Exception) -> None:
-        self._owner.page_is_sick(SICK.get(type(error), "page_unresponsive"), type(error).__name__)
+    def _report_sick(self, error: Exception, silence: str = "page_unresponsive") -> None:
+        self._owner.page_is_sick(SICK.get(type(error), silence), type(error).__name__)

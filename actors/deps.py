@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from actors.bridge import Bridge
     from actors.browser.driver import Browser, BrowserDriver, SessionPaths
     from actors.browser.profile_care import ProfileCare
+    from actors.health_book import HealthBook
+    from actors.health_state import HealthRules
     from actors.live import LiveBoard
     from actors.state import Limits
     from actors.telemetry import Telemetry
@@ -30,6 +32,8 @@ class SessionTimeouts:
     call: float
     send: float
     stop: float
+    beat: float
+    note: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +47,15 @@ class SessionDeps:
     archives: Archives
     archive_times: ArchiveTimes
     profiles: ProfileCare
+    health: HealthBook
+    health_rules: HealthRules
     driver: BrowserDriver
     board: LiveBoard
     telemetry: Telemetry
     limits: Limits
     timeouts: SessionTimeouts
     paths: Callable[[str], SessionPaths]
+    new_wa_id: Callable[[], str]
     now_ms: Callable[[], int]
     monotonic: Callable[[], float]
     uniform: Callable[[float, float], float]

@@ -58,6 +58,33 @@ class CallFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suspected:
+    """The page gives no sign of life; whether it can be helped is being found out."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloading:
+    """The page is to be loaded anew for this cause; `fresh` if its process has to go first."""
+
+    cause: str
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sickened:
+    """The connection is not what it says it is, for this reason; None takes that back."""
+
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TakingOver:
+    """Another window has the login, and it is to be taken back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopRequested:
     """The supervisor said so; `detail` is shown beside the reason."""
 
@@ -96,6 +123,10 @@ Event = (
     | Launched
     | LaunchFailed
     | CallFailed
+    | Suspected
+    | Reloading
+    | Sickened
+    | TakingOver
     | StopRequested
     | Noted
     | LogoutDone
@@ -118,14 +149,28 @@ class Open:
     """Navigate to WhatsApp Web; a failure is answered with CallFailed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reload:
+    """Load WhatsApp Web anew, in a `fresh` process if need be; a failure is answered likewise."""
+
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Claim the login back in the page."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unlink:
     """Log out in the page; answer with LogoutDone."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopBrowser:
-    """Stop the browser, by force at the deadline; answer with BrowserStopped."""
+    """Stop the browser, by force at the deadline or `at_once`; answer with BrowserStopped."""
+
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,4 +196,15 @@ class Finish:
     """Write the last status and end the actor with the state's exit."""
 
 
-Effect = Launch | Open | Unlink | StopBrowser | ArmTimer | Deliver | ForgetArchives | Finish
+Effect = (
+    Launch
+    | Open
+    | Reload
+    | TakeOver
+    | Unlink
+    | StopBrowser
+    | ArmTimer
+    | Deliver
+    | ForgetArchives
+    | Finish
+)

@@ -6,6 +6,7 @@ nothing runs on it now.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from actors.browser.profile_facts import Tidied
     from actors.calls import Calls
     from actors.deps import BrowserSlot, SessionDeps
+    from actors.health import Health
     from actors.messages import Outcome
     from storage.archives import Restored
 
@@ -59,23 +61,28 @@ class Launching:
         deps: SessionDeps,
         slot: BrowserSlot,
         archivist: Archivist,
+        health: Health,
     ) -> None:
         self._owner = owner
         self._calls = calls
         self._deps = deps
         self._slot = slot
         self._archivist = archivist
+        self._health = health
         self._began_ms = 0
 
     def begin(self) -> None:
         """Start; exactly one launch_ended follows."""
-        self._calls.place(self._deps.main, self._prepare, self._prepared, deadline=RESTORE_TIMEOUT)
+        snapshot = self._health.wants_snapshot()
+        prepare = partial(self._prepare, snapshot)
+        then = partial(self._prepared, snapshot)
+        self._calls.place(self._deps.main, prepare, then, deadline=RESTORE_TIMEOUT)
 
-    async def _prepare(self) -> tuple[Restored | None, Tidied | None]:
+    async def _prepare(self, snapshot: bool) -> tuple[Restored | None, Tidied | None]:
         """Work in the profile's directory, while nobody else of this process does."""
         profiles, session_id = self._deps.profiles, self._owner.child_id
         async with profiles.holding(session_id):
-            restored = await self._archivist.restore()
+            restored = await self._archivist.restore(snapshot=snapshot)
             try:
                 tidied = await profiles.tidy(session_id)
             except OSError as error:  # too large is no reason not to run
@@ -83,7 +90,7 @@ class Launching:
                 tidied = None
         return restored, tidied
 
-    def _prepared(self, outcome: Outcome) -> None:
+    def _prepared(self, snapshot: bool, outcome: Outcome) -> None:
         error = outcome.error
         if error is not None:
             # going on without the login would end in a QR code for want of some disk space
@@ -92,6 +99,8 @@ class Launching:
             return
         restored, tidied = outcome.value
         self._archivist.restored(restored)
+        if snapshot and restored is not None and restored.archive is not None:
+            self._health.snapshot_taken()
         self._owner.profile_tidied(tidied)
         if self._owner.is_leaving():
             self._owner.launch_ended(LaunchFailed(code="stopped", detail="Not launched any more."))

@@ -8,7 +8,11 @@ them, from any thread.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +26,11 @@ class QrCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveSession:
-    """One running session, put by its actor at every change and taken away when it ends."""
+    """One running session, put by its actor at every change and taken away when it ends.
+
+    `entered` (its state) and `proofs` (the last sign of life by rung: cdp, page, socket, end; None
+    for none yet) are seconds of the monotonic clock.
+    """
 
     session_id: str
     incarnation: int
@@ -36,6 +44,8 @@ class LiveSession:
     qr: QrCode | None = None
     browser_pid: int | None = None
     missing: tuple[str, ...] = ()
+    entered: float | None = None
+    proofs: Mapping[str, float | None] = field(default_factory=dict)
 
 
 class LiveBoard:

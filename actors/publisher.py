@@ -19,6 +19,8 @@ from storage.secrets import qr_context
 from storage.store import Desired, StatusChange
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from actors.deps import SessionDeps
     from actors.recorder import Recorder
     from actors.state import State
@@ -41,6 +43,8 @@ class Publisher:
         self._sequence = 0
         self._shown: object = None
         self._since_ms = 0
+        self._entered: float | None = None
+        self._proofs: Mapping[str, float | None] = {}
         self._evidence_ms: int | None = None
         self._qr_shown_ms = 0
 
@@ -60,6 +64,7 @@ class Publisher:
         if view != self._shown:
             self._shown = view
             self._since_ms = now
+            self._entered = self._deps.monotonic()
             self._record_status()
         if state.qr != before.qr:
             self._qr_changed(now)
@@ -68,6 +73,11 @@ class Publisher:
     def proven(self, now_ms: int) -> None:
         """Something has come from WhatsApp's server: the session was alive at this moment."""
         self._evidence_ms = now_ms
+        self._put_on_board()
+
+    def signs(self, proofs: Mapping[str, float | None]) -> None:
+        """Show when each rung of the liveness ladder last gave a sign of life (monotonic)."""
+        self._proofs = proofs
         self._put_on_board()
 
     def withdraw(self) -> None:
@@ -127,5 +137,7 @@ class Publisher:
                 qr=qr,
                 browser_pid=self._pid if state.browser else None,
                 missing=state.missing,
+                entered=self._entered,
+                proofs=self._proofs,
             )
         )

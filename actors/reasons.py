@@ -27,11 +27,14 @@ REASONS: Final[dict[str, str]] = {
     "unreachable": "WhatsApp Web can't be reached from here (see detail); it is tried again.",
     "memory_exceeded": "Its browser took too much memory (see detail) and was killed; it is"
     " started again.",
-    "page_crashed": "Its page crashed; the browser is started again.",
-    "page_unresponsive": "Its page did not answer in time; the browser is started again.",
+    "browser_unresponsive": "Its browser gave no sign of life; it is killed and started again.",
+    "page_crashed": "Its page crashed; it is loaded again, in a new browser if need be.",
+    "page_unresponsive": "Its page did not answer in time; it is freed, or loaded again.",
+    "page_lost": "Its page shows something other than WhatsApp Web; it is loaded again.",
+    "taking_over": "Another WhatsApp Web window took the login over; it is being taken back.",
     "open_timeout": "WhatsApp Web did not load in time; the browser is started again.",
     "sync_timeout": "The login did not finish syncing in time; the browser is started again.",
-    "socket_timeout": "WhatsApp Web did not connect again in time; the browser is started again.",
+    "socket_timeout": "WhatsApp Web did not connect again in time; it is loaded again.",
     "update_required": "WhatsApp Web wants to be reloaded for a new version; it is started again.",
     "launch_failed": "Its browser could not be started; wafleet tries again.",
     "actor_crashed": "wafleet's own code for it failed; it is started again. See the log.",
@@ -45,6 +48,9 @@ REASONS: Final[dict[str, str]] = {
     # connected
     "ready": "Connected, synced and able to send.",
     "degraded": "Connected, but WhatsApp Web changed: some functions are missing (see detail).",
+    "acks_missing": "Connected, but WhatsApp does not acknowledge its messages; it is repaired.",
+    "evidence_missing": "WhatsApp's server is silent, even to a note to self; it is repaired.",
+    "unproven": "Connected as far as can be told; nothing has proved it lately, and nothing can.",
     "imported": "A number of the Cloud API, moved in with its credentials; no browser runs for it.",
     # failed
     "chromium_missing": "No Chromium was found; install chromium-headless-shell, then start again.",

@@ -2,8 +2,8 @@
 
 It owns one browser from launch to the proof that nothing of it is left. It has no judgement of its
 own: what a fact means is in actors.state, what is shown in actors.publisher, what is written in
-actors.recorder, what is sent in actors.courier, what is archived in actors.archivist; the browser
-comes from actors.launching.
+actors.recorder, what is sent in actors.courier, what is archived in actors.archivist, whether it is
+well in actors.health; the browser comes from actors.launching.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from actors.base import ChildActor
 from actors.browser.driver import (
     AckChanged,
     BrowserFact,
-    ConnectionLost,
     MessageReceived,
-    PageGone,
-    PageUnreachable,
+    PageCrashed,
+    ServerHeard,
     SocketChanged,
     StopReport,
 )
@@ -33,6 +32,8 @@ from actors.caring import Caring
 from actors.courier import Courier
 from actors.deps import BrowserSlot, SessionDeps
 from actors.events import Phase
+from actors.health import Health, HealthSays
+from actors.health_changes import well
 from actors.launching import Launching
 from actors.messages import (
     ArchiveSession,
@@ -49,20 +50,19 @@ from actors.messages import (
     StopSession,
     TimerFired,
 )
+from actors.page_calls import PageCalls
 from actors.publisher import Publisher
 from actors.recorder import Recorder
 from actors.recycling import Recycling
-from actors.state import State
 from storage.store import NewInbound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pykka import ActorRef
 
     from actors.bridge import Timer
     from actors.browser.driver import Browser
     from actors.browser.profile_facts import Tidied
+    from actors.state import State
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +78,6 @@ class SessionActor(ChildActor):
     ) -> None:
         super().__init__(child_id=child_id, incarnation=incarnation, parent=parent)
         self._deps = deps
-        self._state = State()
         self._slot = BrowserSlot()
         self._calls = Calls(self.actor_ref)
         self._recorder = Recorder(
@@ -104,9 +103,24 @@ class SessionActor(ChildActor):
         self._caring = Caring(
             owner=self, calls=self._calls, deps=deps, slot=self._slot, recorder=self._recorder
         )
-        self._launching = Launching(
-            owner=self, calls=self._calls, deps=deps, slot=self._slot, archivist=self._archivist
+        self._health = Health(
+            owner=self,
+            session_id=child_id,
+            calls=self._calls,
+            deps=deps,
+            recorder=self._recorder,
+            publisher=self._publisher,
         )
+        self._launching = Launching(
+            owner=self,
+            calls=self._calls,
+            deps=deps,
+            slot=self._slot,
+            archivist=self._archivist,
+            health=self._health,
+        )
+        self._page = PageCalls(owner=self, calls=self._calls, deps=deps, health=self._health)
+        self._state = self._health.initial()
         self._timer: Timer | None = None
         self._timer_number = 0
         self._up_told = False
@@ -146,7 +160,7 @@ class SessionActor(ChildActor):
     def _timer_fired(self, timer: TimerFired) -> None:
         match timer.name:
             case "phase" if timer.number == self._timer_number:
-                self._step(events.PhaseTimedOut(phase=self._state.phase))
+                self._phase_timed_out()
             case "recorder":
                 self._recorder.retry()
             case "courier":
@@ -155,18 +169,26 @@ class SessionActor(ChildActor):
                 self._archivist.timer_fired(timer.number)
             case "recycle":
                 self._recycling.timed_out()
+            case "beat" | "check":
+                self._health.timer_fired(timer.name, timer.number)
             case "final":
                 log.error("final_status_not_written")
                 self._leave()
             case _:
                 pass  # a phase timer that a later one has replaced
 
+    def _phase_timed_out(self) -> None:
+        if self._state.phase in {Phase.LOST, Phase.RESUMING}:
+            self._health.trouble("socket_timeout", "it did not connect in time")
+        else:
+            self._step(events.PhaseTimedOut(phase=self._state.phase))
+
     def _fact(self, fact: BrowserFact) -> None:
         now = self._deps.now_ms()
         store = self._deps.store
         match fact:
             case MessageReceived():
-                self._publisher.proven(now)
+                self._health.heard(ack=False)
                 new = NewInbound(
                     session_id=self.child_id,
                     chat=fact.chat,
@@ -179,11 +201,19 @@ class SessionActor(ChildActor):
                 )
                 self._recorder.put("inbound", partial(store.record_inbound, new))
             case AckChanged(wa_ids=wa_ids, ack=ack):
-                self._publisher.proven(now)
+                if ack >= 1:  # a refusal may be the page's own
+                    self._health.heard(ack=True)
                 write = partial(store.record_acks, self.child_id, wa_ids, ack, now)
                 self._recorder.put("acks", write)
-            case SocketChanged(socket="CONNECTED"):
-                self._publisher.proven(now)
+            case ServerHeard():
+                self._health.heard(ack=False)
+            case PageCrashed() if not self._state.stale:
+                self._health.trouble("page_crashed")
+            case SocketChanged() if not self._state.stale:
+                if self._health.takes_over(fact):
+                    return
+                if fact.socket == "CONNECTED":
+                    self._publisher.proven(now)
             case _:
                 pass
         self._step(fact)
@@ -195,6 +225,7 @@ class SessionActor(ChildActor):
         self._state, effects = machine.step(before, event, self._deps.limits)
         if self._state != before:
             self._show(before)
+            self._health.moved(before, self._state)
         for effect in effects:
             self._perform(effect)
 
@@ -203,13 +234,16 @@ class SessionActor(ChildActor):
         state, browser = self._state, self._slot.browser
         self._publisher.show(state, None if browser is None else browser.pid)
         if before.phase is Phase.CONNECTED and state.phase is not Phase.CONNECTED:
-            self._courier.halt()
             self._archivist.disconnected()
+        if well(before) and not well(state):
+            self._courier.halt()
         if state.phase in {Phase.STOPPING, Phase.ENDED}:
             self._archivist.leaving()
         if state.phase is Phase.CONNECTED and before.phase is not Phase.CONNECTED:
-            self._archivist.connected(self._browser())
+            self._archivist.connected(self.the_browser())
             self.tell_parent(ChildStable(child_id=self.child_id, incarnation=self.incarnation))
+        if well(state) and not well(before):
+            self._archivist.proven()
         if state.phase not in {Phase.NEW, Phase.LAUNCHING, Phase.OPENING} and not self._up_told:
             self._up_told = True
             self.tell_parent(ChildUp(child_id=self.child_id, incarnation=self.incarnation))
@@ -220,16 +254,14 @@ class SessionActor(ChildActor):
         match effect:
             case events.Launch():
                 self._launching.begin()
-            case events.Open():
-                self._page_call(self._browser().open, self._opened, self._deps.timeouts.open)
-            case events.Unlink():
-                self._page_call(self._browser().logout, self._unlinked, self._deps.timeouts.call)
-            case events.StopBrowser():
-                self._stop_browser()
+            case events.Open() | events.Reload() | events.TakeOver() | events.Unlink():
+                self._page.perform(effect)
+            case events.StopBrowser(at_once=at_once):
+                self._stop_browser(0.0 if at_once else self._deps.timeouts.stop)
             case events.ArmTimer(seconds=seconds):
                 self._arm_phase_timer(seconds)
             case events.Deliver():
-                self._courier.start(self._browser())
+                self._courier.start(self.the_browser())
             case events.ForgetArchives():
                 forget = partial(self._deps.archives.forget, self.child_id)
                 self._recorder.put("archives_forgotten", forget)
@@ -238,39 +270,17 @@ class SessionActor(ChildActor):
             case _:
                 assert_never(effect)
 
-    def _browser(self) -> Browser:
+    def the_browser(self) -> Browser:
+        """Return the browser, which there is from Launched to the end."""
         browser = self._slot.browser
         if browser is None:
             raise RuntimeError("an effect needs a browser and there is none")
         return browser
 
-    def _page_call(
-        self, work: Callable[[], Any], then: Callable[[Outcome], None], timeout: float
-    ) -> None:
-        self._calls.place(self._deps.browsers, work, then, deadline=timeout + STOP_SLACK)
-
-    def _opened(self, outcome: Outcome) -> None:
-        match outcome.error:
-            case None:
-                return
-            case PageUnreachable() as error:
-                self.page_is_sick("unreachable", str(error))
-            case PageGone() as error:
-                self.page_is_sick("page_crashed", error.code)
-            case ConnectionLost() as error:
-                self.page_is_sick("browser_exited", error.code)
-            case error:
-                self.page_is_sick("open_timeout", getattr(error, "code", type(error).__name__))
-
-    def _unlinked(self, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            log.warning("unlink_failed", error=type(outcome.error).__name__)
-        self._step(events.LogoutDone(confirmed=outcome.error is None))
-
-    def _stop_browser(self) -> None:
-        timeout = self._deps.timeouts.stop
-        work = partial(self._browser().stop, timeout)
-        self._page_call(work, self._browser_stopped, timeout)
+    def _stop_browser(self, timeout: float) -> None:
+        work = partial(self.the_browser().stop, timeout)
+        deadline = timeout + STOP_SLACK
+        self._calls.place(self._deps.browsers, work, self._browser_stopped, deadline=deadline)
 
     def _browser_stopped(self, outcome: Outcome) -> None:
         report = outcome.value
@@ -282,7 +292,7 @@ class SessionActor(ChildActor):
                 log.error("browser_survived", pids=list(report.survivors))
         else:
             log.error("browser_stop_failed", error=type(outcome.error).__name__)
-            self._browser().kill()
+            self.the_browser().kill()
         self._step(events.BrowserStopped())
 
     def _finish(self) -> None:
@@ -313,8 +323,22 @@ class SessionActor(ChildActor):
         self._step(event)
 
     def page_is_sick(self, cause: str, detail: str) -> None:
-        """The courier, or a call of ours: the page or its browser can't be trusted any more."""
-        self._step(events.CallFailed(cause=cause, detail=detail))
+        """The courier: the page can't be trusted any more, unless that is known already."""
+        if self._state.phase is Phase.CONNECTED:
+            self._health.trouble(cause, detail)
+
+    def health_says(self, event: HealthSays) -> None:
+        """Its health: what has to be done for it."""
+        self._step(event)
+
+    def page_says(self, event: events.CallFailed | events.LogoutDone) -> None:
+        """The page: how a call ended."""
+        self._step(event)
+
+    def arm_health_timer(self, name: str, seconds: float, number: int) -> Timer:
+        """Its health: wake me then, and tell me the number."""
+        fired = TimerFired(name=name, number=number)
+        return self._deps.main.after(seconds, self.actor_ref, fired)
 
     def arm_courier_retry(self) -> None:
         """The courier: wake me in a second."""
@@ -368,6 +392,7 @@ class SessionActor(ChildActor):
         """Runs once the actor is over, in its own thread: blocking is bounded and harms nobody."""
         self._arm_phase_timer(None)
         self._archivist.abandon()
+        self._health.abandon(self._state)
         browser = self._slot.close()
         if browser is not None and self._state.phase is not Phase.ENDED:
             try:

@@ -1,7 +1,8 @@
 """The session state machine: `step(state, event) -> (state, effects)`. Pure.
 
     NEW ──▶ LAUNCHING ──▶ OPENING ──┬──▶ QR ──▶ AUTHENTICATED ──▶ CONNECTED ◀──▶ LOST
-                                    └──▶ RESUMING ──────▲────────────▲
+                             ▲      └──▶ RESUMING ──────▲────────────▲
+                             └─── a page that is loaded anew, from any phase after it
     every phase ──▶ STOPPING ──▶ ENDED
 
 One machine is one incarnation: one actor, one browser. Leaving (told to, a permanent cause, a
@@ -9,7 +10,8 @@ crash) is always the same way: STOPPING, which stops the browser, then ENDED wit
 follows an Exit (start again, wait, give up) is the supervisor's business.
 
 Phase to public status: QR is qr_scanning, AUTHENTICATED is authenticated, CONNECTED is connected,
-ENDED with a cause in FAILED_CAUSES is failed, everything else is disconnected.
+ENDED with a cause in FAILED_CAUSES is failed, everything else is disconnected. While something is
+being repaired (`trouble`) a session is disconnected, with that reason, until it is CONNECTED.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ from typing import Final
 from actors.browser.driver import (
     AckChanged,
     BrowserExited,
+    DocumentChanged,
     LoggedOut,
     MessageReceived,
     PageCrashed,
     PageLoaded,
     QrIssued,
+    ServerHeard,
     SocketChanged,
     UpdateRequired,
 )
@@ -46,11 +50,18 @@ from actors.events import (
     Open,
     Phase,
     PhaseTimedOut,
+    Reload,
+    Reloading,
+    Sickened,
     StopBrowser,
     StopRequested,
+    Suspected,
+    TakeOver,
+    TakingOver,
     Unlink,
 )
 from actors.messages import ExitKind, StopKind
+from actors.outages import END_TO_END
 from actors.reasons import PERMANENT
 from storage.store import SessionStatus
 
@@ -63,6 +74,9 @@ STOP_REASONS: Final = {
     StopKind.DELETE: "stopped",
     StopKind.SHUTDOWN: "supervisor_stopped",
 }
+UNRESPONSIVE: Final = frozenset({"browser_unresponsive", "page_unresponsive"})
+"""Causes of browsers that would not hear that they are to close."""
+
 BLOCKED_SOCKETS: Final = {
     "TOS_BLOCK": "banned",
     "SMB_TOS_BLOCK": "banned",
@@ -85,7 +99,9 @@ class Exit:
 class State:
     """Where a session is. `me` is the own phone number, `window` counts a window's QR codes.
 
-    `note` is what an operator should know of a session that is well otherwise.
+    `trouble` is what is being repaired, `sick` why a connection is not what it seems, `stale` that
+    the page still is the one that is being replaced: what it says does not count any more. `note`
+    is what an operator should know of a session that is well otherwise.
     """
 
     phase: Phase = Phase.NEW
@@ -94,6 +110,9 @@ class State:
     window: int = 0
     missing: tuple[str, ...] = ()
     note: str | None = None
+    trouble: str | None = None
+    sick: str | None = None
+    stale: bool = False
     browser: bool = False
     stop: StopKind | None = None
     exit: Exit | None = None
@@ -119,8 +138,8 @@ def public(state: State) -> tuple[SessionStatus, str, str | None]:
         case Phase.QR:
             reason = "qr_shown" if state.qr else "qr_expected"
             return SessionStatus.QR_SCANNING, reason, None
-        case Phase.AUTHENTICATED:
-            return SessionStatus.AUTHENTICATED, "syncing", None
+        case Phase.CONNECTED if state.sick is not None:
+            return SessionStatus.CONNECTED, state.sick, None
         case Phase.CONNECTED if state.missing:
             missing = "missing: " + ", ".join(state.missing)
             detail = missing if state.note is None else f"{missing}; {state.note}"
@@ -131,11 +150,19 @@ def public(state: State) -> tuple[SessionStatus, str, str | None]:
             failed = state.exit.cause in FAILED_CAUSES
             status = SessionStatus.FAILED if failed else SessionStatus.DISCONNECTED
             return status, state.exit.cause, state.exit.detail
+        case Phase.STOPPING if state.exit is not None and state.exit.kind is ExitKind.CRASH:
+            return SessionStatus.DISCONNECTED, state.exit.cause, state.exit.detail
+        case Phase.STOPPING:
+            return SessionStatus.DISCONNECTED, "stopping", None
+        case _ if state.trouble is not None:
+            return SessionStatus.DISCONNECTED, state.trouble, None
+        case Phase.AUTHENTICATED:
+            return SessionStatus.AUTHENTICATED, "syncing", None
         case Phase.NEW | Phase.LAUNCHING | Phase.ENDED:
             return SessionStatus.DISCONNECTED, "launching", None
         case Phase.LOST:
             return SessionStatus.DISCONNECTED, "socket_lost", None
-        case Phase.OPENING | Phase.RESUMING | Phase.STOPPING:
+        case Phase.OPENING | Phase.RESUMING:
             return SessionStatus.DISCONNECTED, state.phase.value, None
 
 
@@ -202,17 +229,30 @@ def _while_live(state: State, event: Event, limits: Limits) -> Step:
             return _leave(replace(state, stop=kind), _stopped(kind, detail))
         case BrowserExited(returncode=code):
             return _leave(state, _exit("browser_exited", f"exit code {code}"))
-        case PageCrashed():
-            return _leave(state, _exit("page_crashed"))
+        case Suspected(cause=cause) if state.phase is Phase.CONNECTED:
+            return _enter(replace(state, trouble=cause), Phase.LOST, limits)
+        case Reloading():
+            return _reloading(state, event, limits)
+        case Sickened(reason=reason):
+            healed = state.sick in END_TO_END and reason not in END_TO_END
+            delivers = healed and state.phase is Phase.CONNECTED
+            return replace(state, sick=reason), (Deliver(),) if delivers else ()
+        case TakingOver():
+            state = replace(state, trouble="taking_over", qr=None)
+            return _enter(state, Phase.LOST, limits, TakeOver())
         case CallFailed(cause=cause, detail=detail):
             return _leave(state, _exit(cause, detail))
         case LoggedOut(reason=reason):
             left, effects = _leave(state, _exit("logged_out", reason))
             return left, (*effects, ForgetArchives())
+        case PageLoaded() | QrIssued() | SocketChanged() | UpdateRequired() if state.stale:
+            return state, ()
         case UpdateRequired():
             return _leave(state, _exit("update_required"))  # a new page is a new version
         case PhaseTimedOut(phase=phase) if phase is state.phase:
             return _leave(state, _exit(_TIMEOUT_CAUSES[phase]))
+        case DocumentChanged():
+            return _document_changed(state, limits)
         case PageLoaded(critical=critical) if critical:
             return _leave(state, _exit("page_incompatible", "missing: " + ", ".join(critical)))
         case PageLoaded(missing=missing):
@@ -221,10 +261,26 @@ def _while_live(state: State, event: Event, limits: Limits) -> Step:
             return _qr_issued(state, text, limits)
         case SocketChanged():
             return _socket_changed(state, event, limits)
-        case MessageReceived() | AckChanged():
+        case MessageReceived() | AckChanged() | ServerHeard():
             return state, ()  # the actor records them; they change no phase
+        case PageCrashed():
+            return state, ()  # what is done about it depends on how often it did: actors.health
         case _:
             return state, ()
+
+
+def _reloading(state: State, event: Reloading, limits: Limits) -> Step:
+    sick = event.cause if event.cause in END_TO_END else state.sick
+    state = replace(state, trouble=event.cause, sick=sick, stale=True, qr=None)
+    return _enter(state, Phase.OPENING, limits, Reload(fresh=event.fresh))
+
+
+def _document_changed(state: State, limits: Limits) -> Step:
+    """A page that WhatsApp itself loads anew is not connected until it says so."""
+    state = replace(state, stale=False)
+    if state.phase is Phase.CONNECTED:
+        return _enter(state, Phase.LOST, limits)
+    return state, ()
 
 
 def _qr_issued(state: State, text: str, limits: Limits) -> Step:
@@ -279,9 +335,11 @@ def _enter(state: State, phase: Phase, limits: Limits, *effects: Effect) -> Step
         Phase.AUTHENTICATED: limits.sync_timeout,
         Phase.QR: limits.qr_code_timeout,
     }.get(phase)
-    deliver = (Deliver(),) if phase is Phase.CONNECTED else ()
+    can_send = phase is Phase.CONNECTED and state.sick not in END_TO_END
+    deliver = (Deliver(),) if can_send else ()
     timer = ArmTimer(phase=phase, seconds=seconds)
-    return replace(state, phase=phase), (timer, *effects, *deliver)
+    trouble = None if phase in {Phase.QR, Phase.CONNECTED} else state.trouble
+    return replace(state, phase=phase, trouble=trouble), (timer, *effects, *deliver)
 
 
 def _leave(state: State, exit_: Exit) -> Step:
@@ -292,7 +350,8 @@ def _leave(state: State, exit_: Exit) -> Step:
         exit_ = _unconfirmed(exit_)
     left = replace(state, phase=Phase.STOPPING, qr=None, exit=exit_)
     timer = ArmTimer(phase=Phase.STOPPING, seconds=None)
-    return left, (timer, Unlink() if unlink else StopBrowser())
+    stop = StopBrowser(at_once=exit_.cause in UNRESPONSIVE)
+    return left, (timer, Unlink() if unlink else stop)
 
 
 _TIMEOUT_CAUSES: Final = {

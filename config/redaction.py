@@ -28,6 +28,7 @@ ALLOWED: Final[frozenset[str]] = frozenset(
         # what happened
         "status", "reason", "code", "cause", "kind", "error", "detail", "what", "phase", "forced",
         "missing", "critical", "cdp_event", "page_event", "problem", "fact", "message_type", "root",
+        "rung", "repair", "verdict", "action", "detected_seconds",
         "ack", "returncode", "signal", "source", "operation", "where", "service",
         # how much
         "seconds", "count", "attempt", "attempts", "calls", "sessions", "crashes", "settled",

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.care import CareSettings
 from config.fields import Count, Place, Seconds, Text, Words, count, field, seconds
+from config.health import HealthSettings
 from config.safekeeping import SafekeepingSettings
 from config.sources import PREFIX, Written
 
@@ -24,7 +25,7 @@ SHORTEST_API_KEY: Final = 16
 _SPKI: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
 
 
-class Settings(CareSettings, SafekeepingSettings, BaseSettings):
+class Settings(CareSettings, HealthSettings, SafekeepingSettings, BaseSettings):
     """Every setting, frozen. Durations are in seconds. Made by `load_settings`."""
 
     model_config = SettingsConfigDict(

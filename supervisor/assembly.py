@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from actors.archive_plan import ArchiveTimes
 from actors.deps import SessionDeps, SessionTimeouts
+from actors.health_book import HealthBook
+from actors.health_state import HealthRules
+from actors.outages import RepairPolicy
 from actors.session import SessionActor
 from actors.state import Limits
 from supervisor.assembly_care import janitor, memory, profile_care
 from supervisor.clerk import Clerk
 from supervisor.deps import FleetDeps
 from supervisor.keeper import Keeper
-from supervisor.parts import now_ms, uniform
+from supervisor.parts import new_wa_id, now_ms, uniform
 from supervisor.restarts import FusePolicy, RestartPolicy
 from supervisor.safekeeping import Safekeeper
+from supervisor.wiring import note_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +45,8 @@ def session_deps(parts: Parts, profiles: ProfileCare) -> SessionDeps:
             delay=settings.archive_delay, interval=settings.archive_interval
         ),
         profiles=profiles,
+        health=HealthBook(),
+        health_rules=_health_rules(parts),
         driver=parts.driver,
         board=parts.board,
         telemetry=parts.telemetry,
@@ -57,11 +63,32 @@ def session_deps(parts: Parts, profiles: ProfileCare) -> SessionDeps:
             call=settings.call_timeout,
             send=settings.send_timeout,
             stop=settings.stop_timeout,
+            beat=settings.heartbeat_timeout,
+            note=note_timeout(settings),
         ),
         paths=parts.data.paths,
+        new_wa_id=new_wa_id,
         now_ms=now_ms,
         monotonic=time.monotonic,
         uniform=uniform,
+    )
+
+
+def _health_rules(parts: Parts) -> HealthRules:
+    settings = parts.settings
+    takes_over = settings.conflict_policy == "take_over"
+    return HealthRules(
+        interval=settings.health_interval,
+        probe=note_timeout(settings),
+        heartbeat=settings.heartbeat_interval,
+        ack=settings.ack_timeout,
+        policy=RepairPolicy(
+            reloads=settings.page_reloads,
+            reload_period=settings.page_reload_period,
+            snapshot_after=settings.snapshot_after,
+            pause=settings.health_interval,
+            take_overs=settings.conflict_take_overs if takes_over else 0,
+        ),
     )
 
 

@@ -17,6 +17,11 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 BUNDLE: Final = ROOT / "node_modules/@wppconnect/wa-js/dist/wppconnect-wa.js"
 
 
+def note_timeout(settings: Settings) -> float:
+    """Return how long a note to self may take: most of the interval has to go before it."""
+    return min(settings.probe_timeout, settings.health_interval / 3)
+
+
 def browser_driver(settings: Settings) -> ChromiumDriver:
     """Return the driver that these settings describe."""
     return ChromiumDriver(
@@ -34,6 +39,8 @@ def browser_driver(settings: Settings) -> ChromiumDriver:
                 open=settings.open_timeout,
                 call=settings.call_timeout,
                 send=settings.send_timeout,
+                beat=settings.heartbeat_timeout,
+                note=note_timeout(settings),
             ),
         )
     )

@@ -9,11 +9,17 @@ if TYPE_CHECKING:
 
 
 COPY: Final = "copy"
+ASIDE: Final = "profile.broken"
 
 
 def copy_place(profile: Path) -> Path:
     """Return where a profile is copied to: beside it, on the same file system."""
     return profile.with_name(COPY)
+
+
+def aside_place(profile: Path) -> Path:
+    """Return where a profile is put aside for an older state of it."""
+    return profile.with_name(ASIDE)
 
 
 def may_hold_login(profile: Path) -> bool:

@@ -10,11 +10,13 @@ from actors.browser.driver import (
     AckChanged,
     BrowserExited,
     BrowserFact,
+    DocumentChanged,
     LoggedOut,
     MessageReceived,
     PageCrashed,
     PageLoaded,
     QrIssued,
+    ServerHeard,
     SocketChanged,
     UpdateRequired,
 )
@@ -34,75 +36,35 @@ from actors.events import (
     Open,
     Phase,
     PhaseTimedOut,
+    Reloading,
+    Sickened,
     StopBrowser,
     StopRequested,
+    Suspected,
+    TakingOver,
     Unlink,
 )
 from actors.messages import ExitKind, StopKind
 from actors.reasons import PERMANENT, REASONS, sentence
-from actors.state import Limits, State, public, step
+from actors.state import State, public, step
 from storage.store import SessionStatus
+from tests.unit.state_support import (
+    DOWN,
+    LIMITS,
+    ME,
+    PAIRED,
+    READY,
+    RESTORED,
+    SYNCING,
+    TO_CONNECTED,
+    TO_QR,
+    UNPAIRED,
+    loaded,
+    run,
+    socket,
+)
 
 pytestmark = pytest.mark.unit
-
-LIMITS = Limits(
-    open_timeout=60,
-    sync_timeout=120,
-    socket_timeout=60,
-    qr_code_timeout=90,
-    qr_codes_per_window=5,
-)
-ME = "15550100001"
-SOCKETS = [
-    "OPENING",
-    "PAIRING",
-    "UNPAIRED",
-    "UNPAIRED_IDLE",
-    "CONNECTED",
-    "TIMEOUT",
-    "CONFLICT",
-    "UNLAUNCHED",
-    "PROXYBLOCK",
-    "TOS_BLOCK",
-    "SMB_TOS_BLOCK",
-    "DEPRECATED_VERSION",
-    "SOMETHING_NEW",
-]
-MODES = [None, "QR", "MAIN", "SYNCING", "OFFLINE", "CONFLICT", "SOMETHING_NEW"]
-
-
-def loaded(*critical: str, missing: tuple[str, ...] = ()) -> PageLoaded:
-    return PageLoaded(
-        whatsapp_version="2.3000", wajs_version="4.6.0", missing=missing, critical=critical
-    )
-
-
-def socket(
-    state: str, mode: str | None = None, *, registered: bool = False, synced: bool = False
-) -> SocketChanged:
-    me = f"{ME}:3@c.us" if registered else None
-    return SocketChanged(socket=state, mode=mode, registered=registered, synced=synced, me=me)
-
-
-UNPAIRED = socket("UNPAIRED", "QR")
-PAIRED = socket("PAIRING", "QR", registered=True)
-SYNCING = socket("CONNECTED", "SYNCING", registered=True)
-READY = socket("CONNECTED", "MAIN", registered=True, synced=True)
-DOWN = socket("TIMEOUT", "OFFLINE", registered=True, synced=True)
-
-
-def run(*events: Event, state: State | None = None) -> tuple[State, list[Effect]]:
-    """Feed events; return the last state and the effects of the last event."""
-    current = state or State()
-    effects: tuple[Effect, ...] = ()
-    for event in events:
-        current, effects = step(current, event, LIMITS)
-    return current, list(effects)
-
-
-TO_QR = (Began(), Launched(), loaded(), UNPAIRED, QrIssued(text="a"))
-TO_CONNECTED = (*TO_QR, PAIRED, SYNCING, READY)
-RESTORED = (Began(), Launched(), loaded(), socket("OPENING", None, registered=True))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +97,12 @@ def test_the_way_up(events: tuple[Event, ...], phase: Phase, status: str, reason
     ("event", "kind", "cause"),
     [
         (BrowserExited(pid=1, returncode=-9), ExitKind.CRASH, "browser_exited"),
-        (PageCrashed(), ExitKind.CRASH, "page_crashed"),
+        (
+            CallFailed(cause="browser_unresponsive", detail="x"),
+            ExitKind.CRASH,
+            "browser_unresponsive",
+        ),
+        (CallFailed(cause="acks_missing", detail="x"), ExitKind.CRASH, "acks_missing"),
         (CallFailed(cause="page_unresponsive", detail="x"), ExitKind.CRASH, "page_unresponsive"),
         (LoggedOut(reason="0"), ExitKind.PERMANENT, "logged_out"),
         (UpdateRequired(), ExitKind.CRASH, "update_required"),
@@ -158,8 +125,11 @@ def test_every_way_down_stops_the_browser_first(
     """Whatever ends a live session, the browser is stopped before the end is told."""
     state, effects = run(*before, event)
     assert state.phase is Phase.STOPPING
-    assert StopBrowser() in effects or Unlink() in effects
+    at_once = cause in {"browser_unresponsive", "page_unresponsive"}  # it would not hear of it
+    assert StopBrowser(at_once=at_once) in effects or Unlink() in effects
     assert Finish() not in effects
+    reason = cause if kind is ExitKind.CRASH else "stopping"
+    assert public(state)[:2] == (SessionStatus.DISCONNECTED, reason)
     if Unlink() in effects:
         state, effects = run(LogoutDone(confirmed=True), state=state)
         assert effects == [StopBrowser()]
@@ -298,10 +268,29 @@ def test_open_follows_launch_and_launch_follows_begin() -> None:
     assert Open() in run(Began(), Launched())[1]
 
 
+SOCKETS = [
+    "OPENING",
+    "PAIRING",
+    "UNPAIRED",
+    "UNPAIRED_IDLE",
+    "CONNECTED",
+    "TIMEOUT",
+    "CONFLICT",
+    "UNLAUNCHED",
+    "PROXYBLOCK",
+    "TOS_BLOCK",
+    "SMB_TOS_BLOCK",
+    "DEPRECATED_VERSION",
+    "SOMETHING_NEW",
+]
+MODES = [None, "QR", "MAIN", "SYNCING", "OFFLINE", "CONFLICT", "SOMETHING_NEW"]
+
 text = st.text(max_size=5)
 facts: st.SearchStrategy[BrowserFact] = st.one_of(
     st.builds(BrowserExited, pid=st.integers(1, 99), returncode=st.none() | st.integers(-9, 9)),
     st.builds(PageCrashed),
+    st.builds(DocumentChanged),
+    st.builds(ServerHeard),
     st.builds(
         PageLoaded,
         whatsapp_version=st.none() | text,
@@ -331,6 +320,7 @@ facts: st.SearchStrategy[BrowserFact] = st.one_of(
     ),
     st.builds(AckChanged, wa_ids=st.just(()), ack=st.integers(-1, 4)),
 )
+causes = st.sampled_from(["page_crashed", "page_unresponsive", "evidence_missing"])
 codes = st.sampled_from(["launch_failed", "chromium_missing"])
 any_event: st.SearchStrategy[Event] = st.one_of(
     facts,
@@ -338,6 +328,10 @@ any_event: st.SearchStrategy[Event] = st.one_of(
     st.builds(Launched),
     st.builds(LaunchFailed, code=codes, detail=text),
     st.builds(CallFailed, cause=st.just("page_unresponsive"), detail=text),
+    st.builds(Suspected, cause=st.just("page_unresponsive")),
+    st.builds(Reloading, cause=causes, fresh=st.booleans()),
+    st.builds(Sickened, reason=st.sampled_from([None, "acks_missing", "unproven"])),
+    st.builds(TakingOver),
     st.builds(StopRequested, kind=st.sampled_from(StopKind)),
     st.builds(LogoutDone, confirmed=st.booleans()),
     st.builds(BrowserStopped),
@@ -363,6 +357,7 @@ def test_no_sequence_reaches_an_undeclared_or_unexplained_state(events: list[Eve
             assert (state.exit.kind is ExitKind.PERMANENT) <= (state.exit.cause in PERMANENT)
         assert state.window <= LIMITS.qr_codes_per_window
         assert state.qr is None or state.phase is Phase.QR
+        assert state.trouble is None or state.phase not in {Phase.QR, Phase.CONNECTED}
 
 
 @settings(max_examples=400)
@@ -390,7 +385,8 @@ def test_a_browser_is_launched_once_and_stopped_once(events: list[Event]) -> Non
     assert effects.count(Launch()) == 1
     assert effects.count(Finish()) == (state.phase is Phase.ENDED)
     assert effects.count(Open()) <= 1
-    assert effects.count(StopBrowser()) + effects.count(Unlink()) <= 2 + events.count(
+    stops = sum(isinstance(effect, StopBrowser) for effect in effects)
+    assert stops + effects.count(Unlink()) <= 2 + events.count(
         LogoutDone(confirmed=True)
     ) + events.count(LogoutDone(confirmed=False))
 

@@ -166,7 +166,7 @@ function wafleetSending({ requireConnected, requireBindings }) {
     }
     notes.add(waId);
     const { ack } = await (known ? acknowledged(known) : handOver(ownKey(chat, waId), body));
-    return { ack, deleted: await deleteNotes(chat.toString(), body) };
+    return { ack, deleted: await deleteNotes(chat.toString(), body).catch(() => false) };
   }
 
   /** For us alone: nobody else ever got it.
