@@ -87,12 +87,8 @@ def _page_lives(plan: Plan, now: float) -> Plan:
 
 def _page_answered(plan: Plan, view: PageView | None, moment: Moment) -> Step:
     plan = _page_lives(plan, moment.now)
-    if view is None:
-        plan = replace(plan, absent=plan.absent + 1)
-        if plan.connected is not None and plan.absent >= HUNG:
-            return trouble(replace(plan, absent=0), "page_lost", moment)
+    if view is None:  # on its way: DocumentChanged has been told, and the phase has a deadline
         return plan, ()
-    plan = replace(plan, absent=0)
     if view.socket == "CONNECTED" and view.mode == "MAIN":
         plan = replace(plan, proofs=replace(plan.proofs, socket=moment.now))
     return _acks(plan, view, moment)

@@ -78,6 +78,7 @@ class Verdict(StrEnum):
     """What became of a note."""
 
     ACKED = "acked"
+    OLD = "old"  # the one before had arrived some time ago; the next one will tell
     REFUSED = "refused"  # by the server, which thereby spoke
     SILENT = "silent"
     IMPOSSIBLE = "impossible"  # it can't be written, or not be deleted again

@@ -96,11 +96,11 @@ def _end_to_end(plan: Plan, event: Moved | Heard | CheckDue | Probed, moment: Mo
 
 def _moved(plan: Plan, event: Moved, moment: Moment) -> Step:
     if event.watched != plan.watched:
-        plan = replace(plan, watched=event.watched, missed=0, absent=0, rung=None)
+        plan = replace(plan, watched=event.watched, missed=0, rung=None)
     if event.connected == (plan.connected is not None):
         return plan, ()
     if not event.connected:
-        return replace(plan, connected=None, stuck=0, absent=0), (ArmCheck(seconds=None),)
+        return replace(plan, connected=None, stuck=0), (ArmCheck(seconds=None),)
     logged_in = not plan.suspected
     plan = replace(plan, connected=moment.now, suspected=False)
     if plan.doubt is not None:
@@ -147,6 +147,8 @@ def _probed(plan: Plan, verdict: Verdict, asked: float | None, moment: Moment) -
             return plan, actions
     if plan.connected is None:
         return plan, ()
+    if verdict is Verdict.OLD:
+        return _ask(plan, moment)
     if verdict is Verdict.SILENT:
         return trouble(plan, _cause_of_silence(plan, asked), moment)
     if verdict is Verdict.IMPOSSIBLE and plan.doubt is None:
@@ -202,7 +204,6 @@ def _since(plan: Plan, cause: str, now: float) -> float:
     since = {
         "browser_unresponsive": proofs.cdp,
         "page_unresponsive": proofs.page,
-        "page_lost": proofs.socket,
         "evidence_missing": proofs.end,
         "acks_missing": plan.waiting,
     }.get(cause, now)

@@ -49,8 +49,8 @@ class Plan:
     `watched`: its page must answer. `connected`: since when it is. `doubt`: why the connection
     needs a proof from end to end, of which `acked` is a part. `asked`: when the note under way was
     written. `suspected`: it was called lost for its page's sake; its socket may have been open all
-    the time. `missed`, `absent` and `stuck` count beats in a row: without an answer on `rung`,
-    without the adapter, with an own message that has been `waiting` for its ack for too long.
+    the time. `missed` and `stuck` count beats in a row: without an answer on `rung`, and with an
+    own message that has been `waiting` for its ack for too long.
     """
 
     history: History = field(default_factory=History)
@@ -63,7 +63,6 @@ class Plan:
     suspected: bool = False
     rung: Rung | None = None
     missed: int = 0
-    absent: int = 0
     stuck: int = 0
     waiting: float | None = None
     closed: bool = False

@@ -68,7 +68,8 @@ class Notes:
         verdict = _verdict(outcome)
         telemetry = self._deps.telemetry.health
         telemetry.probes.labels(verdict=verdict.value).inc()
-        log.info("session_probed", verdict=verdict.value, error=_name(outcome.error))
+        error = None if outcome.error is None else type(outcome.error).__name__
+        log.info("session_probed", verdict=verdict.value, error=error)
         result = outcome.value
         if isinstance(result, NoteResult) and not result.deleted:
             telemetry.notes_left.inc()
@@ -80,14 +81,11 @@ class Notes:
 def _verdict(outcome: Outcome) -> Verdict:
     match outcome.error:
         case None:
-            return Verdict.ACKED
+            old = isinstance(outcome.value, NoteResult) and outcome.value.old
+            return Verdict.OLD if old else Verdict.ACKED
         case CallTimedOut() | DeadlineExceeded():
             return Verdict.SILENT
         case PageRefused(reason=reason):
             return REFUSALS.get(reason, Verdict.IMPOSSIBLE)
         case _:
             return Verdict.LATER  # the page or the browser went away, which reports itself
-
-
-def _name(error: Exception | None) -> str | None:
-    return None if error is None else type(error).__name__

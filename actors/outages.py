@@ -40,7 +40,6 @@ RUNGS: Final = {
     "browser_unresponsive": Rung.CDP,
     "page_crashed": Rung.PAGE,
     "page_unresponsive": Rung.PAGE,
-    "page_lost": Rung.PAGE,
     "evidence_missing": Rung.END,
     "acks_missing": Rung.END,
 }
@@ -50,7 +49,7 @@ END_TO_END: Final = frozenset({"evidence_missing", "acks_missing"})
 """Causes that a new login alone does not refute: they end with a proof from end to end."""
 
 RELOADABLE: Final = frozenset(
-    {"page_crashed", "page_unresponsive", "page_lost", "evidence_missing", "socket_timeout"}
+    {"page_crashed", "page_unresponsive", "evidence_missing", "socket_timeout"}
 )
 """Causes that a new page in the same browser may mend."""
 

@@ -39,7 +39,7 @@ class HealthTelemetry:
         )
         self.probes = Counter(
             "wafleet_health_probes",
-            "Notes to self by verdict (acked, refused, silent, impossible, later).",
+            "Notes to self by verdict (acked, old, refused, silent, impossible, later).",
             ["verdict"],
             registry=registry,
         )

@@ -229,10 +229,14 @@ class PageView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteResult:
-    """`ack` is at least 1: WhatsApp's server had the note. `deleted` if nothing is left of it."""
+    """`ack` is at least 1: WhatsApp's server had the note. `deleted` if nothing is left of it.
+
+    `old` if it had its ack before it was asked for this time: that says nothing of now.
+    """
 
     ack: int
     deleted: bool
+    old: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -188,7 +188,8 @@ class WhatsAppBrowser:
         ack = value.get("ack") if isinstance(value, dict) else None
         if not isinstance(ack, int) or ack < 1:
             raise PageRefused("send_unconfirmed", "the page adapter gave no ack")
-        return NoteResult(ack=ack, deleted=value.get("deleted") is True)
+        deleted, old = value.get("deleted") is True, value.get("old") is True
+        return NoteResult(ack=ack, deleted=deleted, old=old)
 
     async def take_over(self) -> None:
         await self._ask("takeOver", {}, self._options.deadlines.call)

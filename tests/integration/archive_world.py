@@ -177,8 +177,7 @@ async def world(
             wajs_bundle=BUNDLE,
             host_resolver_rules=simulator.host_resolver_rules,
             trusted_spki=simulator.spki_hash,
-            stop_timeout=10,
-            **{"archive_delay": 3600.0, **settings},
+            **{"stop_timeout": 10, "archive_delay": 3600.0, **settings},
         )
         data = DataDir(made.data_dir)
         stack.enter_context(data.owned())

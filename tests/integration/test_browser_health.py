@@ -136,7 +136,7 @@ async def test_a_note_is_not_written_twice_and_clears_up_after_earlier_lives(
         await facts.next(DocumentChanged)
         await facts.next(SocketChanged, connected)
         result = await browser.send_note(wa_id=wa_id(1), body=BODY, again=True)
-        assert (result.ack >= 1, result.deleted) == (True, True)
+        assert (result.ack >= 1, result.deleted, result.old) == (True, True, True)
         await until(lambda: chat_with_self(simulator) == ["mine"])
         shown = [e for e in truth(simulator, "message_received_from_client") if not e["duplicate"]]
         assert [event["id"] for event in shown] == [wa_id(1)]

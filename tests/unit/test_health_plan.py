@@ -132,11 +132,8 @@ def last(*story: PlanEvent | float, plan: Plan | None = None) -> list[Action]:
         # it was given up meanwhile, for another cause
         ((CONNECTED, *HUNG_PAGE, GONE, Freed(alive=False)), [BEAT]),
         ((CONNECTED, NO_PAGE, GONE, NO_PAGE, NO_PAGE), [BEAT]),
-        # a page that is not WhatsApp's any more
-        ((CONNECTED, *answer(None)), [BEAT]),
-        ((CONNECTED, *answer(None), *answer(None)), [mend(Repair.RELOAD, "page_lost"), BEAT]),
-        ((CONNECTED, *answer(None), *answer(), *answer(None)), [BEAT]),
-        ((CONNECTED, AWAY, *answer(None), *answer(None)), [BEAT]),
+        # a page that is on its way lives
+        ((CONNECTED, *answer(None), *answer(None)), [BEAT]),
     ],
 )
 def test_beats(story: tuple[PlanEvent | float, ...], actions: list[Action]) -> None:
@@ -214,6 +211,10 @@ RELOAD = mend(Repair.RELOAD, "evidence_missing")
         ((*ASKED, CheckDue()), []),
         ((*ASKED, ACKED), [CHECK]),
         ((*ASKED, SILENT), [RELOAD]),
+        # that an earlier note had arrived says nothing of now
+        ((*ASKED, Probed(verdict=Verdict.OLD)), [Probe()]),
+        ((*ASKED, SILENT, GONE, CONNECTED, Probed(verdict=Verdict.OLD)), [Probe()]),
+        ((*ASKED, AWAY, Probed(verdict=Verdict.OLD)), []),
         # a refusal is a word of the server's, too
         ((*ASKED, Probed(verdict=Verdict.REFUSED)), [CHECK]),
         # not now; and not at all, which no repair can mend

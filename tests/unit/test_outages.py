@@ -63,7 +63,7 @@ def mended(
         # a crashed page is loaded anew, but not for ever
         ([(t, "page_crashed") for t in (0, 10, 20, 30)], [NEW, NEW, NEW, AGAIN]),
         ([(t, "page_unresponsive") for t in (0, 10, 20, 30)], [NEW, NEW, NEW, AGAIN]),
-        ([(0, "page_lost"), (301, "page_lost")], [NEW, NEW]),
+        ([(0, "page_crashed"), (301, "page_crashed")], [NEW, NEW]),
         ([(t, "page_crashed") for t in (0, 10, 20, 301)], [NEW, NEW, NEW, NEW]),
         # what a new page did not mend a second one does not mend
         ([(0, "socket_timeout"), (60, "socket_timeout")], [NEW, AGAIN]),
@@ -122,7 +122,7 @@ def test_a_well_session_begins_anew() -> None:
         # what WhatsApp or the network may be the cause of
         *[([cause] * 9, False) for cause in sorted(END_TO_END)],
         *[([cause] * 9, False) for cause in ("socket_timeout", "sync_timeout", "open_timeout")],
-        *[([cause] * 9, False) for cause in ("unreachable", "update_required", "page_lost")],
+        *[([cause] * 9, False) for cause in ("unreachable", "update_required")],
     ],
 )
 def test_a_snapshot_is_for_a_profile_that_does_not_come_up(

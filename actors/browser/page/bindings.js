@@ -8,7 +8,8 @@ const WAFLEET_BINDINGS = {
   state: {
     'Socket.state': () => WPP.whatsapp.Socket.state,
     'Socket.on': () => WPP.whatsapp.Socket.on,
-    Stream: () => WPP.whatsapp.Stream.mode,
+    // it has no mode before WhatsApp has been reached for the first time
+    Stream: () => ('mode' in WPP.whatsapp.Stream ? true : null),
     'Stream.on': () => WPP.whatsapp.Stream.on,
     Conn: () => WPP.whatsapp.Conn.on,
     UserPrefs: () =>

@@ -165,8 +165,9 @@ function wafleetSending({ requireConnected, requireBindings }) {
       throw new WafleetRefusal('note_impossible', wafleetDescribe(error));
     }
     notes.add(waId);
+    const old = known?.ack > 0; // that it arrived some time ago says nothing of now
     const { ack } = await (known ? acknowledged(known) : handOver(ownKey(chat, waId), body));
-    return { ack, deleted: await deleteNotes(chat.toString(), body).catch(() => false) };
+    return { ack, old, deleted: await deleteNotes(chat.toString(), body).catch(() => false) };
   }
 
   /** For us alone: nobody else ever got it.
