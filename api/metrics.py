@@ -7,6 +7,7 @@ registry that was given at build time (actors' counters, HTTP metrics) follows i
 from __future__ import annotations
 
 import platform
+import time
 from collections import Counter as Tally
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from api.lookup import every_session
+from api.metrics_health import Ages, health_metrics
 from api.metrics_usage import Usage, usage_metrics
 from api.parsing import read_query
 from api.schemas import NoQuery
@@ -84,6 +86,7 @@ class Snapshot:
     messages: Mapping[tuple[Direction, MessageState], int]
     evidence_ages: Mapping[tuple[str, str], float]
     usage: Usage = field(default_factory=Usage)
+    health: Ages = field(default_factory=Ages)
 
 
 class SnapshotCollector(Collector):
@@ -109,6 +112,7 @@ class SnapshotCollector(Collector):
             ages.add_metric([workspace, name], seconds)
         yield ages
         yield from usage_metrics(self._snapshot.usage)
+        yield from health_metrics(self._snapshot.health)
 
     def _sessions(self) -> Metric:
         family = GaugeMetricFamily(
@@ -144,7 +148,7 @@ async def take_snapshot(deps: ApiDeps) -> Snapshot:
     except StoreError as error:
         log.warning("store_failed", code=error.code, route="/metrics")
         return Snapshot(store_up=False, sessions={}, messages={}, evidence_ages={})
-    now = deps.now_ms()
+    now, monotonic, health = deps.now_ms(), time.monotonic(), Ages()
     states: Tally[tuple[str, str]] = Tally()
     ages: dict[tuple[str, str], float] = {}
     names = {row.id: (row.workspace_id, row.name) for row in rows}
@@ -153,6 +157,8 @@ async def take_snapshot(deps: ApiDeps) -> Snapshot:
         live = deps.live.get(row.id)
         session = as_of_now(row, live)
         states[session.status.value, session.reason] += 1
+        if live is not None:
+            health.add(row.workspace_id, row.name, live, monotonic)
         if live is not None and live.evidence_ms is not None:
             ages[row.workspace_id, row.name] = max(0, now - live.evidence_ms) / 1000
     return Snapshot(
@@ -160,6 +166,7 @@ async def take_snapshot(deps: ApiDeps) -> Snapshot:
         sessions=states,
         messages=messages,
         evidence_ages=ages,
+        health=health,
         usage=Usage(
             browsers={names[key]: each for key, each in browsers.items() if key in names},
             profiles={names[key]: each for key, each in profiles.items() if key in names},

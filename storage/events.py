@@ -21,7 +21,12 @@ What was found and done for a session, which changes no row, is told by `Store.r
 payloads are described where they are made; each has `action`, a stable word, and, where there is
 one, `cause`, a reason code, and `seconds`, how long it lasted:
 
-    session.health             actors: a disconnection found, its recovery and their rungs
+    session.health             actors: `lost` (a disconnection found), then `recovered`, or `ended`
+                               if nobody waits for it any more; `lost` alone if only a person can
+                               mend it. Its rung (process, cdp, page, socket, end_to_end); seconds
+                               since the last sign of life on it. With the second event the last
+                               repair (none, free, take_over, reload, restart, snapshot), and
+                               detected_seconds: the part of seconds before it was found
     session.qr                 limiter: a QR window opened, closed, or refused
     storage, memory, limiter   janitor, memory and limiter actors: what they did and why
 

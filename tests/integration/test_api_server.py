@@ -189,6 +189,8 @@ class Api:
                 reason="qr_shown",
                 since_ms=self.deps.now_ms(),
                 evidence_ms=self.deps.now_ms(),
+                entered=time.monotonic() - 7,
+                proofs={"cdp": time.monotonic() - 3, "end": None},
                 qr=QrCode(text=text, number=2, shown_ms=1_700_000_000_123),
             )
         )

@@ -193,6 +193,11 @@ async def test_a_scrape_shows_sessions_messages_and_requests(api: Api) -> None:
     assert value("wafleet_messages", direction="outbound", state="read") == 0
     home = {"workspace": api.deps.workspace_id}
     assert 0 <= value("wafleet_session_evidence_age_seconds", session="a", **home) < 60
+    assert 3 <= value("wafleet_session_rung_age_seconds", session="a", rung="cdp", **home) < 60
+    shown = {"session": "a", "status": "qr_scanning", "reason": "qr_shown"}
+    assert 7 <= value("wafleet_session_state_seconds", **shown, **home) < 60
+    rungs = [name for name, _ in values if name == "wafleet_session_rung_age_seconds"]
+    assert len(rungs) == 1
     assert value("wafleet_launches_total") == 1
     route = "/v1/sessions/{session}"
     assert value("wafleet_http_requests_total", route=route, method="GET", status="404") == 1
