@@ -50,7 +50,7 @@ SICK: Final = {
 class CourierOwner(Protocol):
     """What the courier asks of its session actor."""
 
-    def page_is_sick(self, cause: str, detail: str) -> None: ...
+    def sending_failed(self, cause: str, detail: str) -> None: ...
 
     def arm_courier_retry(self) -> None: ...
 
@@ -233,4 +233,4 @@ class Courier:
             self._owner.arm_courier_retry()
 
     def _report_sick(self, error: Exception, silence: str = "page_unresponsive") -> None:
-        self._owner.page_is_sick(SICK.get(type(error), silence), type(error).__name__)
+        self._owner.sending_failed(SICK.get(type(error), silence), type(error).__name__)

@@ -83,14 +83,18 @@ class Health:
         self._numbers = {"beat": 0, "check": 0}
         self._in_conflict = self._claiming = False
         self._detail = ""
+        self._traffic = deps.monotonic()
 
     # ---- told by the session ---------------------------------------------------------------------
 
     def initial(self) -> State:
         """Return where a new incarnation begins: perhaps in the middle of an outage."""
         outage = self._plan.history.outage
-        cause = None if outage is None else outage.cause
-        return State(trouble=cause, sick=cause if cause in END_TO_END else None)
+        if outage is None:
+            return State()
+        cause = outage.cause
+        sick = cause if cause in END_TO_END else None
+        return State(trouble=cause, trouble_detail=outage.detail, sick=sick)
 
     def moved(self, before: State, after: State) -> None:
         """The machine made a step. What follows from this never makes another one at once."""
@@ -101,8 +105,13 @@ class Health:
 
     def heard(self, *, ack: bool) -> None:
         """WhatsApp's server spoke; with an `ack` to an own message."""
+        self._traffic = self._deps.monotonic()
         self._publisher.proven(self._deps.now_ms())
         self._step(he.Heard(ack=ack))
+
+    def quiet_for(self) -> float:
+        """Return for how many seconds there has been no traffic; a note to self is none."""
+        return self._deps.monotonic() - self._traffic
 
     def trouble(self, cause: str, detail: str = "") -> None:
         """The session does not work, for this cause: have it repaired."""

@@ -30,7 +30,8 @@ def changes(before: State, after: State) -> Iterator[PlanEvent]:
     if after.browser and not before.browser:
         yield Up()
     if well(before) and not well(after) and after.stop is None:
-        yield Lost(cause=_cause(after), lasting=_lasting(after))
+        detail = None if after.exit is None else after.exit.detail
+        yield Lost(cause=_cause(after), detail=detail, lasting=_lasting(after))
     moved = Moved(connected=after.phase is Phase.CONNECTED, watched=after.phase in WATCHED)
     if moved != Moved(connected=before.phase is Phase.CONNECTED, watched=before.phase in WATCHED):
         yield moved
@@ -56,5 +57,5 @@ def _lasting(state: State) -> bool:
 def _again(state: State) -> bool:
     """Tell whether an incarnation that ends is followed by another one without being asked for."""
     if state.stop is not None:
-        return state.stop is StopKind.RESTART
+        return state.stop in {StopKind.RESTART, StopKind.RECYCLE}
     return state.exit is not None and state.exit.kind is ExitKind.CRASH

@@ -104,6 +104,7 @@ class Lost:
     """A well session is not well any more; `lasting` if nothing but a person can mend that."""
 
     cause: str
+    detail: str | None = None
     lasting: bool = False
 
 

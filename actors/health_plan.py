@@ -192,7 +192,9 @@ def _lost(plan: Plan, event: Lost, now: float) -> Step:
         return plan, ()
     since = _since(plan, event.cause, now)
     rung = rung_of(event.cause)
-    outage = Outage(cause=event.cause, rung=rung, since=since, found=now, told=True)
+    outage = Outage(
+        cause=event.cause, rung=rung, since=since, found=now, detail=event.detail, told=True
+    )
     kept = None if event.lasting else outage
     plan = replace(plan, history=replace(plan.history, outage=kept))
     return plan, (_tell("lost", outage, Repair.NONE, now),)

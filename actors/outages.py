@@ -37,6 +37,7 @@ class Repair(StrEnum):
 RUNGS: Final = {
     "browser_exited": Rung.PROCESS,
     "actor_crashed": Rung.PROCESS,
+    "memory_exceeded": Rung.PROCESS,
     "browser_unresponsive": Rung.CDP,
     "page_crashed": Rung.PAGE,
     "page_unresponsive": Rung.PAGE,
@@ -70,12 +71,16 @@ TAKE_OVER_PERIOD: Final = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """`since` is the last proof of life on its rung before it was `found`; `told` in the log."""
+    """`since` is the last proof of life on its rung before it was `found`; `told` in the log.
+
+    `detail` is what the status says besides the cause.
+    """
 
     cause: str
     rung: Rung
     since: float
     found: float
+    detail: str | None = None
     told: bool = False
 
 

@@ -48,11 +48,6 @@ class Publisher:
         self._evidence_ms: int | None = None
         self._qr_shown_ms = 0
 
-    @property
-    def evidence_ms(self) -> int | None:
-        """When something last came from WhatsApp's server."""
-        return self._evidence_ms
-
     def show(self, state: State, pid: int | None) -> None:
         """Show a changed state, and write it when its public face changed; `pid` is the browser's.
 

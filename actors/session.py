@@ -34,6 +34,7 @@ from actors.deps import BrowserSlot, SessionDeps
 from actors.events import Phase
 from actors.health import Health, HealthSays
 from actors.health_changes import well
+from actors.inbox import Inbox
 from actors.launching import Launching
 from actors.messages import (
     ArchiveSession,
@@ -54,7 +55,6 @@ from actors.page_calls import PageCalls
 from actors.publisher import Publisher
 from actors.recorder import Recorder
 from actors.recycling import Recycling
-from storage.store import NewInbound
 
 if TYPE_CHECKING:
     from pykka import ActorRef
@@ -100,6 +100,7 @@ class SessionActor(ChildActor):
         )
         self._archivist = Archivist(owner=self, session_id=child_id, calls=self._calls, deps=deps)
         self._recycling = Recycling(self, self._archivist)
+        self._inbox = Inbox(session_id=child_id, deps=deps, recorder=self._recorder)
         self._caring = Caring(
             owner=self, calls=self._calls, deps=deps, slot=self._slot, recorder=self._recorder
         )
@@ -184,27 +185,14 @@ class SessionActor(ChildActor):
             self._step(events.PhaseTimedOut(phase=self._state.phase))
 
     def _fact(self, fact: BrowserFact) -> None:
-        now = self._deps.now_ms()
-        store = self._deps.store
         match fact:
             case MessageReceived():
                 self._health.heard(ack=False)
-                new = NewInbound(
-                    session_id=self.child_id,
-                    chat=fact.chat,
-                    sender=fact.sender,
-                    wa_id=fact.wa_id,
-                    kind=fact.kind,
-                    body=fact.body,
-                    sent_ms=fact.sent_ms,
-                    now_ms=now,
-                )
-                self._recorder.put("inbound", partial(store.record_inbound, new))
-            case AckChanged(wa_ids=wa_ids, ack=ack):
-                if ack >= 1:  # a refusal may be the page's own
+                self._inbox.message(fact)
+            case AckChanged():
+                if fact.ack >= 1:  # a refusal may be the page's own
                     self._health.heard(ack=True)
-                write = partial(store.record_acks, self.child_id, wa_ids, ack, now)
-                self._recorder.put("acks", write)
+                self._inbox.acks(fact)
             case ServerHeard():
                 self._health.heard(ack=False)
             case PageCrashed() if not self._state.stale:
@@ -213,7 +201,7 @@ class SessionActor(ChildActor):
                 if self._health.takes_over(fact):
                     return
                 if fact.socket == "CONNECTED":
-                    self._publisher.proven(now)
+                    self._publisher.proven(self._deps.now_ms())
             case _:
                 pass
         self._step(fact)
@@ -323,6 +311,10 @@ class SessionActor(ChildActor):
         self._step(event)
 
     def page_is_sick(self, cause: str, detail: str) -> None:
+        """The care: only a new browser can help."""
+        self._step(events.CallFailed(cause=cause, detail=detail))
+
+    def sending_failed(self, cause: str, detail: str) -> None:
         """The courier: the page can't be trusted any more, unless that is known already."""
         if self._state.phase is Phase.CONNECTED:
             self._health.trouble(cause, detail)
@@ -371,8 +363,7 @@ class SessionActor(ChildActor):
             return False
         if quiet is None:
             return True
-        silent = (self._deps.now_ms() - (self._publisher.evidence_ms or 0)) / 1000
-        return self._courier.idle and (quiet == 0 or silent >= quiet)
+        return self._courier.idle and (quiet == 0 or self._health.quiet_for() >= quiet)
 
     def _arm_once(self, name: str, seconds: float) -> None:
         self._deps.main.after(seconds, self.actor_ref, TimerFired(name=name, number=0))

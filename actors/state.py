@@ -111,6 +111,7 @@ class State:
     missing: tuple[str, ...] = ()
     note: str | None = None
     trouble: str | None = None
+    trouble_detail: str | None = None
     sick: str | None = None
     stale: bool = False
     browser: bool = False
@@ -155,7 +156,7 @@ def public(state: State) -> tuple[SessionStatus, str, str | None]:
         case Phase.STOPPING:
             return SessionStatus.DISCONNECTED, "stopping", None
         case _ if state.trouble is not None:
-            return SessionStatus.DISCONNECTED, state.trouble, None
+            return SessionStatus.DISCONNECTED, state.trouble, state.trouble_detail
         case Phase.AUTHENTICATED:
             return SessionStatus.AUTHENTICATED, "syncing", None
         case Phase.NEW | Phase.LAUNCHING | Phase.ENDED:
@@ -230,7 +231,7 @@ def _while_live(state: State, event: Event, limits: Limits) -> Step:
         case BrowserExited(returncode=code):
             return _leave(state, _exit("browser_exited", f"exit code {code}"))
         case Suspected(cause=cause) if state.phase is Phase.CONNECTED:
-            return _enter(replace(state, trouble=cause), Phase.LOST, limits)
+            return _enter(_in_trouble(state, cause), Phase.LOST, limits)
         case Reloading():
             return _reloading(state, event, limits)
         case Sickened(reason=reason):
@@ -238,7 +239,7 @@ def _while_live(state: State, event: Event, limits: Limits) -> Step:
             delivers = healed and state.phase is Phase.CONNECTED
             return replace(state, sick=reason), (Deliver(),) if delivers else ()
         case TakingOver():
-            state = replace(state, trouble="taking_over", qr=None)
+            state = replace(_in_trouble(state, "taking_over"), qr=None)
             return _enter(state, Phase.LOST, limits, TakeOver())
         case CallFailed(cause=cause, detail=detail):
             return _leave(state, _exit(cause, detail))
@@ -271,8 +272,12 @@ def _while_live(state: State, event: Event, limits: Limits) -> Step:
 
 def _reloading(state: State, event: Reloading, limits: Limits) -> Step:
     sick = event.cause if event.cause in END_TO_END else state.sick
-    state = replace(state, trouble=event.cause, sick=sick, stale=True, qr=None)
+    state = replace(_in_trouble(state, event.cause), sick=sick, stale=True, qr=None)
     return _enter(state, Phase.OPENING, limits, Reload(fresh=event.fresh))
+
+
+def _in_trouble(state: State, cause: str) -> State:
+    return replace(state, trouble=cause, trouble_detail=None)
 
 
 def _document_changed(state: State, limits: Limits) -> Step:
@@ -338,8 +343,9 @@ def _enter(state: State, phase: Phase, limits: Limits, *effects: Effect) -> Step
     can_send = phase is Phase.CONNECTED and state.sick not in END_TO_END
     deliver = (Deliver(),) if can_send else ()
     timer = ArmTimer(phase=phase, seconds=seconds)
-    trouble = None if phase in {Phase.QR, Phase.CONNECTED} else state.trouble
-    return replace(state, phase=phase, trouble=trouble), (timer, *effects, *deliver)
+    if phase in {Phase.QR, Phase.CONNECTED}:
+        state = replace(state, trouble=None, trouble_detail=None)
+    return replace(state, phase=phase), (timer, *effects, *deliver)
 
 
 def _leave(state: State, exit_: Exit) -> Step:
