@@ -91,6 +91,7 @@ def take(paths: SessionPaths) -> ProfileLock:
         ) from error
     try:
         _kill_orphans(paths.profile)
+        _refuse_foreign(paths.profile)
         _remove_stale_singletons(paths.profile)
         _empty(paths.tmp)
     except BaseException as error:
@@ -139,6 +140,20 @@ def _kill_orphans(profile: Path) -> None:
     killed = _kill_sessions(p for p in _mine() if _is_on(_browser_command(p.pid), profile))
     if killed:
         log.warning("orphan_browser_killed", session_id=profile.parent.name, pids=killed)
+
+
+def _refuse_foreign(profile: Path) -> None:
+    """Leave a profile alone that a browser of somebody else's runs on. Raises ProfileInUse.
+
+    Chromium's own lock would tell of it, too, but the headless shell makes none and minds none: two
+    of them on one profile would ruin its login.
+    """
+    for process in procfs.processes():
+        if not process.dead and _is_on(procfs.command_line(process.pid) or "", profile):
+            raise ProfileInUse(
+                f"process {process.pid} runs on the profile of session {profile.parent.name}: "
+                "end it first"
+            )
 
 
 def _remove_stale_singletons(profile: Path) -> None:

@@ -134,6 +134,18 @@ def test_the_lock_of_a_live_browser_is_not_touched(tmp_path: Path) -> None:
     assert not (paths.profile / "SingletonLock").is_symlink()
 
 
+async def test_a_browser_that_made_no_lock_keeps_us_out_too(tmp_path: Path) -> None:
+    """The headless shell makes none: a second one on its profile would ruin the login."""
+    paths = session_paths(tmp_path)
+    paths.profile.mkdir(parents=True)
+    with foreign_program(paths.profile) as foreign:
+        with pytest.raises(ProfileInUse, match=str(foreign.pid)):
+            take(paths)
+        assert foreign.poll() is None
+    with foreign_program(paths.profile.with_name("profile2")):
+        take(paths).release()
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 async def test_an_orphan_on_the_profile_is_killed_before_a_launch(
     tmp_path: Path, *, frozen: bool
