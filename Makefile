@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NPM_FLAGS := --no-fund --no-audit --loglevel=error
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check run run-simulated bench fix clean lock
+.PHONY: help setup demo test check run run-simulated bench chaos chaos-mutants fix clean lock
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -45,6 +45,12 @@ test: setup ## Pass all tests
 bench: setup ## Measure what the benchmarks promise; prints a table and JSON
 	$(BIN)/python -m benchmarks
 
+chaos: setup ## Inject every fault that must be survived; prints a table and JSON
+	$(BIN)/python -m tests.chaos
+
+chaos-mutants: setup ## Show that the chaos suite can fail: mitigations off, one by one
+	$(BIN)/python -m tests.chaos.mutants
+
 fix: $(VENV)/.installed ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -57,5 +63,5 @@ lock: $(VENV)/.installed ## Pin the newest allowed versions again, with hashes a
 
 clean: ## Remove what was installed and built (never data/)
 	rm -rf $(VENV) node_modules build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache \
-		.hypothesis .import_linter_cache benchmarks/results
+		.hypothesis .import_linter_cache benchmarks/results tests/chaos/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

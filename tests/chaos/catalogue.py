@@ -1,0 +1,16 @@
+"""Every fault of the suite, in the order in which they are run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tests.chaos import rows_browser, rows_profile, rows_whatsapp
+
+if TYPE_CHECKING:
+    from tests.chaos.faults import Fault
+
+FAULTS: Final[tuple[Fault, ...]] = (
+    *rows_browser.FAULTS,
+    *rows_whatsapp.FAULTS,
+    *rows_profile.FAULTS,
+)
