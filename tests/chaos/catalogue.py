@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos import rows_browser, rows_profile, rows_whatsapp
+from tests.chaos import rows_browser, rows_limits, rows_profile, rows_storage, rows_whatsapp
 
 if TYPE_CHECKING:
     from tests.chaos.faults import Fault
@@ -13,4 +13,6 @@ FAULTS: Final[tuple[Fault, ...]] = (
     *rows_browser.FAULTS,
     *rows_whatsapp.FAULTS,
     *rows_profile.FAULTS,
+    *rows_storage.FAULTS,
+    *rows_limits.FAULTS,
 )

@@ -39,8 +39,13 @@ class Client(Api):
         async with self._http.request(
             method, self._url + path, headers=self._headers, json=body
         ) as answer:
-            found = await answer.json(content_type=None) if await answer.read() else {}
-            return answer.status, found
+            await answer.read()
+            is_json = answer.content_type.endswith("json")
+            return answer.status, await answer.json(content_type=None) if is_json else {}
+
+    async def status(self, path: str) -> int:
+        """Return the status that a path answers with."""
+        return (await self.ask("GET", path))[0]
 
     async def session(self, name: str) -> dict[str, Any]:
         """Return a session as it is now."""

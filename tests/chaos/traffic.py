@@ -86,16 +86,16 @@ class Traffic:
 
     @classmethod
     async def begin(
-        cls, fleet: Fleet, api: Client, session: str, *, inbound: bool = True
+        cls, fleet: Fleet, api: Client, session: str, *, flowing: bool = True, inbound: bool = True
     ) -> Traffic:
-        """Start to send and to be written to."""
+        """Start to send and to be written to; without `flowing` only `post` sends."""
         contact = await fleet.stage.contact(api)
         after = await api.last_truth()
-        made = cls(
-            fleet, api, session, contact, mark=f"{session} {after}", inbound=inbound, after=after
-        )
-        made._tasks.append(asyncio.create_task(made._send()))
-        if inbound:
+        made = cls(fleet, api, session, contact, mark=f"{session} {after}", after=after)
+        made.inbound = flowing and inbound
+        if flowing:
+            made._tasks.append(asyncio.create_task(made._send()))
+        if made.inbound:
             made._tasks.append(asyncio.create_task(made._write()))
         return made
 
@@ -135,6 +135,11 @@ class Traffic:
                 stored=await self._inbound() if delivered else self.written,
             )
         )
+
+    async def stored_without_a_yes(self) -> int:
+        """Count the messages that the API lists although it had refused them."""
+        yes = {text for _, text in self.accepted}
+        return sum(m["text"] not in yes for m in await self._list("outbound"))
 
     async def _send(self) -> None:
         number = 0
