@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos import rows_browser, rows_limits, rows_profile, rows_storage, rows_whatsapp
+from tests.chaos import (
+    rows_browser,
+    rows_crowd,
+    rows_limits,
+    rows_profile,
+    rows_storage,
+    rows_supervisor,
+    rows_whatsapp,
+)
 
 if TYPE_CHECKING:
     from tests.chaos.faults import Fault
@@ -15,4 +23,6 @@ FAULTS: Final[tuple[Fault, ...]] = (
     *rows_profile.FAULTS,
     *rows_storage.FAULTS,
     *rows_limits.FAULTS,
+    *rows_supervisor.FAULTS,
+    *rows_crowd.FAULTS,
 )

@@ -36,6 +36,8 @@ FIGURES: Final[Mapping[str, str]] = MappingProxyType(
         "restarts": "browsers started for the session after the fault",
         "twins": "most browsers seen at once on one profile",
         "launching": "most browsers seen at once that had not opened their page",
+        "steps": "steps that there are",
+        "survived": "rounds in which the step was not reached",
         "rounds": "times the fault was injected",
         "wrong": "looks at which wafleet was not what it should be",
         "half": "messages stored without having been accepted",

@@ -16,7 +16,6 @@ from tests.waiting import eventually_async
 if TYPE_CHECKING:
     from tests.chaos.faults import Figures, Options
     from tests.chaos.stage import Stage
-    from tests.chaos.trial import Trial
 
 LEFT: Final = 2
 """Descriptors that are left, besides those of the dead browser: enough for a request or two, not

@@ -12,10 +12,10 @@ import sys
 import time
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from supervisor.processes import ProgramFailed
-from tests.chaos.faults import NONE, UNHARMED, Fault, below, exactly
+from tests.chaos.faults import NONE, UNHARMED, Fault, below
 from tests.chaos.traffic import Traffic
 from tests.chaos.trial import trial
 from tests.waiting import eventually_async
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.chaos.faults import Figures, Options
-    from tests.chaos.stage import Client, Stage
+    from tests.chaos.stage import Stage
 
 DISK: Final = "48m"
 SPARE: Final = 64 * 1024

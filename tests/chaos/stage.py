@@ -9,7 +9,9 @@ import tempfile
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import aiohttp
 
 from benchmarks.families import mentioning, outlived
 from supervisor.demo_parts import Api
@@ -31,6 +33,10 @@ PATIENCE: Final = 60.0
 
 class Client(Api):
     """A client of a node and of the simulator that also wants to hear of refusals."""
+
+    async def __aenter__(self) -> Self:
+        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2 * PATIENCE))
+        return self
 
     async def ask(
         self, method: str, path: str, body: dict[str, Any] | None = None
