@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from tests.chaos import (
     rows_browser,
+    rows_clock,
+    rows_container,
     rows_crowd,
     rows_limits,
     rows_profile,
@@ -23,6 +25,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     *rows_profile.FAULTS,
     *rows_storage.FAULTS,
     *rows_limits.FAULTS,
+    *rows_clock.FAULTS,
     *rows_supervisor.FAULTS,
+    *rows_container.FAULTS,
     *rows_crowd.FAULTS,
 )

@@ -38,6 +38,7 @@ FIGURES: Final[Mapping[str, str]] = MappingProxyType(
         "launching": "most browsers seen at once that had not opened their page",
         "steps": "steps that there are",
         "survived": "rounds in which the step was not reached",
+        "reaped": "orphans that wafleet has reaped",
         "rounds": "times the fault was injected",
         "wrong": "looks at which wafleet was not what it should be",
         "half": "messages stored without having been accepted",

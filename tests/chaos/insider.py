@@ -1,4 +1,4 @@
-"""A real node with somebody inside: counts its steps, kills it at one of them, takes a census.
+"""A real node with somebody inside: its steps counted, its clock put wrong, its census taken.
 
 `python -m tests.chaos.insider run --json` is `wafleet run --json`. What it is to do comes in the
 environment; at SIGUSR2 it begins to count anew, and writes its census.
@@ -7,6 +7,7 @@ environment; at SIGUSR2 it begins to count anew, and writes its census.
     CHAOS_KILL_AT   SIGKILL itself at this step, counted from the start; 0 is never
     CHAOS_KILL_THEN the same, counted from SIGUSR2 on
     CHAOS_CENSUS    a file for the census
+    CHAOS_CLOCK     a file of 8 bytes: by how many seconds its wall clock is wrong, at any time
 
 A step is a message that an actor is about to handle, or a call that is about to go onto a loop:
 between two steps an actor only computes.
@@ -22,6 +23,7 @@ import os
 import signal
 import struct
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 COUNT: Final = struct.Struct("Q")
+WRONG: Final = struct.Struct("q")
 
 
 class Steps:
@@ -98,6 +101,18 @@ class Census:
         draft.replace(self._file)
 
 
+def put_clock_wrong(file: Path) -> None:
+    """Have the wall clock be what the file makes of it; the monotonic one stays as it is.
+
+    Debian's libfaketime can't be used for that: its 0.9.10 makes every sleep of Python fail.
+    """
+    with file.open("r+b") as shared:
+        wrong = mmap.mmap(shared.fileno(), WRONG.size)
+    wall, wall_ns = time.time, time.time_ns
+    time.time = lambda: wall() + WRONG.unpack_from(wrong)[0]
+    time.time_ns = lambda: wall_ns() + WRONG.unpack_from(wrong)[0] * 1_000_000_000
+
+
 def main() -> None:
     """Move in, then be wafleet."""
     env = os.environ
@@ -108,6 +123,8 @@ def main() -> None:
     )
     steps.watch(BaseActor, "on_receive")
     steps.watch(Bridge, "_submit")
+    if "CHAOS_CLOCK" in env:
+        put_clock_wrong(Path(env["CHAOS_CLOCK"]))
     census = Census(Path(env["CHAOS_CENSUS"])) if "CHAOS_CENSUS" in env else None
 
     def told(_number: int, _frame: FrameType | None) -> None:

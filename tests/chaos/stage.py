@@ -156,6 +156,11 @@ class Fleet:
         assert self.program is not None
         self.program.kill()
 
+    def wait(self) -> int:
+        """Wait for the end of a node that was told to stop; return its exit code."""
+        assert self.program is not None
+        return self.program.process.wait(PATIENCE)
+
     def client(self) -> Client:
         assert self.program is not None
         return Client(self.program.ready["url"], self.key, self.stage.place.control_url)
