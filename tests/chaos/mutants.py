@@ -1,0 +1,220 @@
+"""Shows that the chaos suite can fail: `python -m tests.chaos.mutants [NAMES…]`.
+
+Each mutant takes one mitigation away, in a copy of the tree, and runs the fault that the mitigation
+is for: that must then miss a bar. Without a mutation it must hold them all, or the rest would prove
+nothing. Exit code 1 if a mutant survives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from config.sources import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+NOT_COPIED: Final = (
+    ".git",
+    ".venv",
+    "node_modules",
+    "data",
+    "results",
+    "build",
+    "__pycache__",
+    "*.egg-info",
+    ".*_cache",
+    ".hypothesis",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """In `file`, `old` (which is there once) becomes `new`; then `fault` must miss a bar."""
+
+    name: str
+    mitigation: str
+    file: str
+    old: str
+    new: str
+    fault: str
+
+    def apply(self, tree: Path) -> None:
+        """Change the file. Raises ValueError if the text is not there exactly once."""
+        path = tree / self.file
+        text = path.read_text("utf-8")
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.name}: {self.file} has its old text {text.count(self.old)}×")  # noqa: RUF001
+        path.write_text(text.replace(self.old, self.new), "utf-8")
+
+
+MUTANTS: Final = (
+    Mutant(
+        name="deaf_to_death",
+        mitigation="a browser's end is noticed at once",
+        file="actors/browser/whatsapp.py",
+        old="""        self._connection.close()
+        self._tell_exit()
+        if self._stopping is None:
+            self._stopping""",
+        new="""        if self._stopping is None:
+            self._stopping""",
+        fault="browser_killed",
+    ),
+    Mutant(
+        name="pipe_ignored",
+        mitigation="a browser that can't be told anything is ended",
+        file="actors/browser/whatsapp.py",
+        old="call_later(EOF_GRACE, self._process.kill)",
+        new="call_later(3600, self._process.kill)",
+        fault="pipe_closed",
+    ),
+    Mutant(
+        name="patient_stop",
+        mitigation="destroy() that hangs: SIGKILL at the deadline",
+        file="actors/browser/process.py",
+        old="forced = not await self.wait(deadline)",
+        new="forced = not await self.wait(deadline * 20)",
+        fault="close_unanswered",
+    ),
+    Mutant(
+        name="no_sweep",
+        mitigation="orphans of a dead supervisor are killed at the boot and before a launch",
+        file="actors/browser/profile.py",
+        old="    while alive and time.monotonic() < until:",
+        new="    while False and alive and time.monotonic() < until:",
+        fault="killed_with_frozen_browser",
+    ),
+    Mutant(
+        name="lock_believed",
+        mitigation="locked profile: a lock that nobody holds is removed",
+        file="actors/browser/profile.py",
+        old="        _remove_stale_singletons(paths.profile)\n",
+        new="",
+        fault="stale_lock",
+    ),
+    Mutant(
+        name="foreigner_ignored",
+        mitigation="locked profile: a live browser of somebody else's is left alone",
+        file="actors/browser/profile.py",
+        old="        _refuse_foreign(paths.profile)\n",
+        new="",
+        fault="foreign_holder",
+    ),
+    Mutant(
+        name="logout_restarted",
+        mitigation="permanent causes are not restarted",
+        file="actors/reasons.py",
+        old="""        "qr_timeout",
+        "logged_out",
+        "chromium_missing",""",
+        new="""        "qr_timeout",
+        "chromium_missing",""",
+        fault="logged_out",
+    ),
+    Mutant(
+        name="disk_unnamed",
+        mitigation="a full disk is told as one: 507",
+        file="storage/sqlite/errors.py",
+        old="    if primary == sqlite3.SQLITE_FULL:",
+        new="    if primary == -1:",
+        fault="disk_full",
+    ),
+    Mutant(
+        name="unbounded_wait",
+        mitigation="a locked database: 503 within the busy time-out",
+        file="storage/sqlite/files.py",
+        old="        timeout=busy_timeout_ms / 1000,",
+        new="        timeout=60,",
+        fault="database_locked",
+    ),
+    Mutant(
+        name="no_reaper",
+        mitigation="PID 1 reaps what it inherits",
+        file="supervisor/reaper.py",
+        old="                self._reap(pid)",
+        new="                pass",
+        fault="pid_1",
+    ),
+)
+
+
+def main(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Any of {', '.join(m.name for m in MUTANTS)}; none means all."),
+    ] = None,
+) -> None:
+    """Take the mitigations away, one by one. Exit code 1 if no bar is missed without one."""
+    console = Console()
+    chosen = [m for m in MUTANTS if names is None or m.name in names]
+    if unknown := set(names or ()) - {m.name for m in chosen}:
+        raise typer.BadParameter(f"there is no mutant {', '.join(sorted(unknown))}")
+    faults = sorted({m.fault for m in chosen})
+    with console.status(f"without a mutation: {', '.join(faults)}"), _copy() as tree:
+        sound = _missed(tree, faults)
+    table = Table("mutant", "mitigation taken away", "fault", "missed", "killed", box=None)
+    survived = 0
+    for mutant in chosen:
+        with console.status(f"{mutant.name}: {mutant.fault}"), _copy() as tree:
+            mutant.apply(tree)
+            missed = _missed(tree, [mutant.fault])[mutant.fault]
+        proven = bool(missed) and not sound[mutant.fault]
+        survived += not proven
+        why = f"misses without it, too: {sound[mutant.fault][0]}" if sound[mutant.fault] else ""
+        verdict = "[green]yes[/green]" if proven else f"[red]no[/red] {why}"
+        table.add_row(mutant.name, mutant.mitigation, mutant.fault, _words(missed), verdict)
+    console.print(table)
+    if survived:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _copy() -> Iterator[Path]:
+    """Copy the tree; what is installed beside it is shared."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
+        tree = Path(directory) / "tree"
+        shutil.copytree(REPOSITORY, tree, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        (tree / "node_modules").symlink_to(REPOSITORY / "node_modules")
+        yield tree
+
+
+def _missed(tree: Path, faults: Sequence[str]) -> dict[str, list[str]]:
+    """Run faults in a tree; return the bars that each missed."""
+    report = tree / "report.json"
+    env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.chaos", "--quick", f"--json={report}", *faults],
+        cwd=tree,
+        env={**env, "PYTHONPATH": str(tree)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if not report.exists():
+        raise RuntimeError(f"the suite itself broke:\n{done.stdout}\n{done.stderr}")
+    rows: list[dict[str, Any]] = json.loads(report.read_text("utf-8"))["faults"]
+    return {row["fault"]: row["missed"] for row in rows}
+
+
+def _words(missed: Sequence[str]) -> str:
+    return "; ".join(missed).partition("\n")[0][:100]
+
+
+if __name__ == "__main__":
+    typer.run(main)
