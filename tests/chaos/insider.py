@@ -75,7 +75,7 @@ class Steps:
 
 
 class Census:
-    """Who lives in the process: asyncio tasks on both loops, threads by name."""
+    """Who lives in the process: asyncio tasks of both loops by what they run, threads by name."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -93,7 +93,11 @@ class Census:
         gc.collect()
         loops = [asyncio.get_running_loop(), *self._loops]
         found = {
-            "tasks": sum(len(asyncio.all_tasks(loop)) for loop in loops),
+            "tasks": sorted(
+                getattr(task.get_coro(), "__qualname__", "?")
+                for loop in loops
+                for task in asyncio.all_tasks(loop)
+            ),
             "threads": sorted(thread.name for thread in threading.enumerate()),
         }
         draft = self._file.with_suffix(".new")

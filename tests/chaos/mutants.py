@@ -73,6 +73,14 @@ MUTANTS: Final = (
             self._stopping""",
         new="""        if self._stopping is None:
             self._stopping""",
+        fault="idle_browser_killed",
+    ),
+    Mutant(
+        name="crash_is_final",
+        mitigation="a session that crashed is started again",
+        file="supervisor/child.py",
+        old="            return kind is ExitKind.CRASH",
+        new="            return False",
         fault="browser_killed",
     ),
     Mutant(
@@ -141,6 +149,14 @@ MUTANTS: Final = (
         old="        timeout=busy_timeout_ms / 1000,",
         new="        timeout=60,",
         fault="database_locked",
+    ),
+    Mutant(
+        name="no_restore",
+        mitigation="a damaged database is put aside, and the last good snapshot restored",
+        file="supervisor/recovery.py",
+        old="            restored = await recovery.replace_damaged(damage)",
+        new="            raise damage",
+        fault="database_damaged",
     ),
     Mutant(
         name="no_reaper",

@@ -35,6 +35,16 @@ async def browser_killed(stage: Stage, _options: Options) -> Figures:
     return t.figures
 
 
+async def idle_browser_killed(stage: Stage, _options: Options) -> Figures:
+    """Nobody asks anything of it: only its end itself tells."""
+    async with trial(await stage.shared(), flowing=False) as t:
+        browser = t.browser
+        await t.strike(lambda: os.kill(browser.pid, signal.SIGKILL))
+        await t.detected()
+        await t.recovered()
+    return t.figures
+
+
 async def pipe_closed(stage: Stage, _options: Options) -> Figures:
     async with (
         stage.running("left", chromium_path=str(_relayed(stage))) as (fleet, _),
@@ -96,6 +106,20 @@ FAULTS: Final = (
         what="SIGKILL of the browser",
         scale="default settings",
         run=browser_killed,
+        bars={
+            **UNHARMED,
+            "detected": below(0.5),
+            "recovered": below(5),
+            "codes": NONE,
+            "twins": ONE,
+            "restarts": exactly(1),
+        },
+    ),
+    Fault(
+        name="idle_browser_killed",
+        what="SIGKILL of a browser that has nothing to do",
+        scale="default settings",
+        run=idle_browser_killed,
         bars={
             **UNHARMED,
             "detected": below(0.5),

@@ -97,5 +97,6 @@ FAULTS: Final = (
             "codes": NONE,
             "twins": ONE,
         },
+        quick=False,
     ),
 )

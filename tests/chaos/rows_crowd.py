@@ -135,6 +135,9 @@ async def races(stage: Stage, options: Options) -> Figures:
 POOL_THREADS: Final = "asyncio_"
 """Workers of a loop's executor: made when needed, kept, and never more than a few."""
 
+CONNECTION: Final = "RequestHandler.start"
+"""aiohttp's task for a connection that a client holds open."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
@@ -150,7 +153,7 @@ class Footprint:
 
 async def leaks(stage: Stage, options: Options) -> Figures:
     """Start and stop over and over; afterwards a node is as small as it was."""
-    cycles, sessions, warm = (20, 2, 4) if options.quick else (200, 4, 20)
+    cycles, sessions, warm = (20, 4, 4) if options.quick else (200, 4, 20)
     with stage.fleet(**MANY) as fleet, Guard(fleet.data) as guard:
         census = fleet.home / "census"
         env = {"CHAOS_STEPS": str(fleet.home / "steps"), "CHAOS_CENSUS": str(census)}
@@ -198,7 +201,7 @@ async def _footprint(fleet: Fleet, api: Client, census: Path) -> Footprint:
     found = _census(fleet, census)
     return Footprint(
         threads=sum(not name.startswith(POOL_THREADS) for name in found["threads"]),
-        tasks=found["tasks"],
+        tasks=sum(name != CONNECTION for name in found["tasks"]),
         descriptors=sights.descriptors(fleet.pid),
         directories=len(_links_into(fleet.data)),
         stragglers=int(await api.metric("wafleet_bridge_stragglers")),

@@ -68,5 +68,6 @@ FAULTS: Final = (
             "codes": NONE,
             "twins": ONE,
         },
+        quick=False,
     ),
 )

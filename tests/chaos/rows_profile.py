@@ -105,6 +105,7 @@ FAULTS: Final = (
             "codes": NONE,
             "twins": ONE,
         },
+        quick=False,
     ),
     Fault(
         name="foreign_holder",

@@ -15,22 +15,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from supervisor.processes import ProgramFailed
-from tests.chaos.faults import NONE, UNHARMED, Fault, below
+from tests.chaos.faults import NONE, UNHARMED, Fault, below, exactly
 from tests.chaos.traffic import Traffic
 from tests.chaos.trial import trial
-from tests.waiting import eventually_async
+from tests.waiting import eventually, eventually_async
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.chaos.faults import Figures, Options
-    from tests.chaos.stage import Stage
+    from tests.chaos.stage import Client, Fleet, Stage
 
 DISK: Final = "48m"
 SPARE: Final = 64 * 1024
 MOST_POSTS: Final = 40
+STORED: Final = 15
 BUSY: Final = 1.0
-LOCKED: Final = 6.0
+LOCKED: Final = 4.0
 HOLD: Final = """
 import sqlite3, sys
 other = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -164,26 +165,64 @@ def _locked(database: Path) -> Iterator[None]:
 
 
 async def database_damaged(stage: Stage, _options: Options) -> Figures:
-    """A page is overwritten while wafleet is down: it must not start as if nothing had been."""
-    async with stage.running("one") as (fleet, api):
-        traffic = await Traffic.begin(fleet, api, "one", flowing=False)
-        for number in range(40):
-            assert await traffic.post(f"{number} {'x' * 1000}") == 202
-        await traffic.verdict()
+    """Pages are overwritten while wafleet is down; the next start takes its last snapshot."""
+    async with stage.running("one", snapshot_interval="1") as (fleet, api):
+        traffic = await _stored(fleet, api)
+        before = time.time()
+
+        def younger() -> bool:
+            kept = (fleet.data / "snapshots").glob("*.db")
+            return any(file.stat().st_mtime > before + 1 for file in kept)
+
+        eventually(younger)
         fleet.stop()
+        _overwrite_pages(fleet.data / "wafleet.db")
+        damaged = (fleet.data / "wafleet.db").read_bytes()
+        began = time.monotonic()
+        fleet.start()
+        figures: Figures = {"booted": time.monotonic() - began}
+        async with fleet.client() as anew:
+            await anew.becomes("one", "ready")
+            figures["recovered"] = time.monotonic() - began
+            traffic.api = anew
+            figures |= await traffic.verdict()
+            told = (await anew.get("/v1/audit"))["entries"]
+            figures["events"] = sum(each["action"] == "database.restore" for each in told)
+            scans = await anew.seen(0, "qr_scanned", number=fleet.numbers["one"])
+            figures["codes"] = len(scans) - 1
+        kept = [file.read_bytes() for file in (fleet.data / "damaged").glob("*/wafleet.db")]
+        figures["wrong"] = (kept != [damaged]) + (not _sound(fleet.data, fleet.home))
+    return figures
+
+
+async def database_unrestorable(stage: Stage, _options: Options) -> Figures:
+    """The same without a snapshot: nothing starts, least of all with an empty database."""
+    async with stage.running("one") as (fleet, api):
+        await _stored(fleet, api)
+        fleet.stop()
+        shutil.rmtree(fleet.data / "snapshots", ignore_errors=True)
         database = fleet.data / "wafleet.db"
         _overwrite_pages(database)
         damaged = database.read_bytes()
         began = time.monotonic()
         try:
             fleet.start()
-            refused = 0
+            refused = False
         except ProgramFailed as error:
-            refused = "[storage_unusable]" in str(error) and "exit code 5" in str(error)
+            refused = "exit code 5: wafleet:" in str(error)
         return {
             "detected": time.monotonic() - began,
             "wrong": (not refused) + (database.read_bytes() != damaged),
         }
+
+
+async def _stored(fleet: Fleet, api: Client) -> Traffic:
+    """Send enough for damage to hit it."""
+    traffic = await Traffic.begin(fleet, api, "one", flowing=False)
+    for number in range(STORED):
+        assert await traffic.post(f"{number} {'x' * 1000}") == 202
+    await traffic.verdict()
+    return traffic
 
 
 def _overwrite_pages(database: Path) -> None:
@@ -219,7 +258,7 @@ FAULTS: Final = (
     Fault(
         name="database_locked",
         what="another program holds the database's lock",
-        scale="locked 6 s instead of 30 s, busy_timeout 1 s instead of 5 s",
+        scale="locked 4 s instead of 30 s, busy_timeout 1 s instead of 5 s",
         run=database_locked,
         bars={
             **UNHARMED,
@@ -234,8 +273,24 @@ FAULTS: Final = (
     Fault(
         name="database_damaged",
         what="pages of the database overwritten while wafleet is down",
-        scale="default settings",
+        scale="snapshot_interval 1 s instead of 1 h",
         run=database_damaged,
+        bars={
+            "booted": below(10),
+            "recovered": below(15),
+            "events": exactly(1),
+            "lost": NONE,
+            "codes": NONE,
+            "wrong": NONE,
+        },
+        quick=False,
+    ),
+    Fault(
+        name="database_unrestorable",
+        what="the same, without a snapshot to go back to",
+        scale="default settings",
+        run=database_unrestorable,
         bars={"detected": below(10), "wrong": NONE},
+        quick=False,
     ),
 )

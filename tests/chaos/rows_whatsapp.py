@@ -57,7 +57,15 @@ async def _simulate(t: Trial, *, kind: str) -> None:
     await t.api.simulator("/faults", {"kind": kind, "number": t.number})
 
 
-def _row(name: str, what: str, status: str, reason: str, fault: Callable[[Trial], object]) -> Fault:
+def _row(
+    name: str,
+    what: str,
+    status: str,
+    reason: str,
+    fault: Callable[[Trial], object],
+    *,
+    quick: bool = True,
+) -> Fault:
     return Fault(
         name=name,
         what=what,
@@ -71,6 +79,7 @@ def _row(name: str, what: str, status: str, reason: str, fault: Callable[[Trial]
             "wrong": NONE,
             "codes": NONE,
         },
+        quick=quick,
     )
 
 
@@ -83,6 +92,7 @@ FAULTS: Final = (
         "failed",
         "deprecated_version",
         partial(_simulate, kind="deprecated_version"),
+        quick=False,
     ),
     _row(
         "conflict",
@@ -90,5 +100,6 @@ FAULTS: Final = (
         "failed",
         "conflict",
         partial(_simulate, kind="conflict"),
+        quick=False,
     ),
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
 
+from actors.browser.scratch import sweep_links
 from benchmarks.families import mentioning, outlived
 from supervisor.demo_parts import Api
 from supervisor.processes import Program, SimulatorPlace, start_node, start_simulator
@@ -136,15 +137,22 @@ class Fleet:
 
     def start(self, wrapper: Sequence[str] = (), **settings: str) -> Program:
         """Start a node. Raises ProgramFailed."""
+        self._bury()
         self.program = start_node(self.log, self.environment(**settings), wrapper)
         return self.program
 
     def start_inside(self, *, module: str, env: dict[str, str], **settings: str) -> Program:
         """Start a node inside a module that does something to it. Raises ProgramFailed."""
+        self._bury()
         self.program = Program(
             module, ["run", "--json"], self.log, {**self.environment(**settings), **env}
         )
         return self.program
+
+    def _bury(self) -> None:
+        """Let go of a life that has ended by itself."""
+        if self.program is not None:
+            self.program.__exit__(None, None, None)
 
     def stop(self) -> int:
         """Stop the node in good order; return its exit code."""
@@ -203,6 +211,7 @@ class Fleet:
         if self.program is not None:
             self.program.__exit__(None, None, None)
         left = outlived(mentioning(self.data))
+        sweep_links(self.data / "sessions")  # as the next start would, if this one was killed
         assert not left, f"left behind: {left}"
 
 

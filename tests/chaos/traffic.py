@@ -23,7 +23,7 @@ PAUSE: Final = 0.4
 """Seconds between two messages of one direction: no cap per number comes near it in a short row."""
 SETTLED: Final = frozenset({"sent", "delivered", "read", "played", "unknown", "failed"})
 ARRIVAL: Final = 30.0
-CATCH_UP: Final = 5.0
+CATCH_UP: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ class Traffic:
     session: str
     contact: str
     mark: str
-    inbound: bool = True
+    flowing: bool = True
     after: int = 0
     accepted: list[tuple[str, str]] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
@@ -86,16 +86,15 @@ class Traffic:
 
     @classmethod
     async def begin(
-        cls, fleet: Fleet, api: Client, session: str, *, flowing: bool = True, inbound: bool = True
+        cls, fleet: Fleet, api: Client, session: str, *, flowing: bool = True
     ) -> Traffic:
         """Start to send and to be written to; without `flowing` only `post` sends."""
         contact = await fleet.stage.contact(api)
         after = await api.last_truth()
         made = cls(fleet, api, session, contact, mark=f"{session} {after}", after=after)
-        made.inbound = flowing and inbound
+        made.flowing = flowing
         if flowing:
             made._tasks.append(asyncio.create_task(made._send()))
-        if made.inbound:
             made._tasks.append(asyncio.create_task(made._write()))
         return made
 
@@ -123,7 +122,7 @@ class Traffic:
         """
         if delivered:
             await eventually_async(self._settled, ARRIVAL)
-            if self.inbound:
+            if self.flowing:
                 with suppress(AssertionError):  # what has not come by then is counted as missed
                     await eventually_async(self._stored, CATCH_UP)
         return judge(
@@ -184,7 +183,7 @@ class Traffic:
         return set((await self._states()).values()) <= SETTLED
 
     async def _inbound(self) -> list[str]:
-        return [m["text"] for m in await self._list("inbound")] if self.inbound else []
+        return [m["text"] for m in await self._list("inbound")] if self.flowing else []
 
     async def _stored(self) -> bool:
         return set(self.written) <= set(await self._inbound())

@@ -78,7 +78,7 @@ class Trial:
         """Do it, and note the moment; messages must be under way."""
 
         async def flowing() -> bool:
-            return all(len(each.accepted) >= UNDER_WAY for each in self.traffic)
+            return all(len(each.accepted) >= UNDER_WAY for each in self.traffic if each.flowing)
 
         await eventually_async(flowing)
         self.last_event = await last_event(self.api)
@@ -129,10 +129,11 @@ async def last_event(api: Client) -> str | None:
 
 
 @asynccontextmanager
-async def trial(fleet: Fleet, *, inbound: bool = True) -> AsyncIterator[Trial]:
-    """Link a victim beside a fleet's sessions, let messages flow, and afterwards judge all.
+async def trial(fleet: Fleet, *, flowing: bool = True) -> AsyncIterator[Trial]:
+    """Link a victim beside a fleet's sessions, let messages flow, and judge.
 
-    The victim is deleted in the end: what then is more than before is left over.
+    Without `flowing` the victim has none. It is deleted in the end: what then is more than before
+    is left over.
     """
     victim, neighbours = f"victim-{next(VICTIMS)}", list(fleet.numbers)
     async with fleet.client() as api:
@@ -143,7 +144,7 @@ async def trial(fleet: Fleet, *, inbound: bool = True) -> AsyncIterator[Trial]:
             timeline = Timeline(api, victim)
             looking = asyncio.create_task(timeline.watch())
             flows = [
-                await Traffic.begin(fleet, api, victim, inbound=inbound),
+                await Traffic.begin(fleet, api, victim, flowing=flowing),
                 *[await Traffic.begin(fleet, api, name) for name in neighbours[:1]],
             ]
             made = Trial(fleet, api, victim, guard, timeline, flows)
