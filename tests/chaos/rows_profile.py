@@ -46,6 +46,7 @@ async def foreign_holder(stage: Stage, _options: Options) -> Figures:
         profile = t.fleet.profile(t.victim)
         await t.strike(lambda: _stop(t))
         with _started_by_hand(profile) as foreign:
+            eventually(lambda: foreign.pid in t.guard.seen)
             t.struck = time.monotonic()
             await t.api.ask("POST", f"/v1/sessions/{t.victim}/start")
             t.figures["detected"] = await t.tells(lambda _, reason: reason == "profile_in_use")
