@@ -225,10 +225,10 @@ def _links_into(data: Path) -> list[Path]:
 
 async def _no_larger(fleet: Fleet, api: Client, census: Path, before: Footprint) -> bool:
     now = await _footprint(fleet, api, census)
-    return (now.threads, now.tasks, now.descriptors) <= (
-        before.threads,
-        before.tasks,
-        before.descriptors,
+    return (
+        now.threads <= before.threads
+        and now.tasks <= before.tasks
+        and now.descriptors <= before.descriptors
     )
 
 

@@ -45,9 +45,13 @@ other.execute("ROLLBACK")
 # ---- full ----------------------------------------------------------------------------------------
 
 
+NO_MARKS: Final = {"disk_full_mb": "0", "disk_low_mb": "0", "disk_margin_mb": "0"}
+"""Nothing is spared for bad times, so that the disk really fills up."""
+
+
 async def disk_full(stage: Stage, _options: Options) -> Figures:
     """On a file system of its own, in a mount namespace, so that it also works without root."""
-    with stage.fleet() as fleet:
+    with stage.fleet(**NO_MARKS) as fleet:
         fleet.data.mkdir(mode=0o700)
         fleet.start(wrapper=_on_a_disk_of_its_own(fleet.data))
         inside = Path(f"/proc/{fleet.pid}/root") / fleet.data.relative_to("/")
