@@ -54,6 +54,7 @@ from storage.store import (
     SessionInactive,
     SessionNotFound,
     StoreBusy,
+    StoreDamaged,
     StoreError,
     StoreFull,
     StoreUnusable,
@@ -301,6 +302,9 @@ def from_store(error: StoreError) -> Problem:
         case StoreFull():
             status, title = 507, "The disk is full"
             detail = "Nothing was stored. Free space on the data directory's disk, then try again."
+        case StoreDamaged():
+            status, title = 503, "The database is damaged"
+            detail = "Restart wafleet: it goes on with the last good snapshot; the log says more."
         case StoreUnusable():
             status, title = 503, "The database can't be used"
             detail = "The log says why; repair or restore the database, then restart wafleet."

@@ -40,6 +40,8 @@ Of these (bytes; `before` and `after` what was done):
               disk_low, disk_full, disk_recovered
                                free, cause (the one before), seconds; of no session, see
                                `Store.record_notice`
+              archives_adopted cause, count: newer than the database, which a boot had put back to a
+                               snapshot
     memory    collect, collected, collect_failed
                                cause (soft_limit, hard_limit, total_limit), before, after, code
               recycle, recycled, recycle_unfinished

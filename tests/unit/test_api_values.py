@@ -36,6 +36,7 @@ from storage.store import (
     SessionStatistics,
     SessionStatus,
     StoreBusy,
+    StoreDamaged,
     StoreError,
     StoreFull,
     StoreUnusable,
@@ -184,6 +185,7 @@ def test_a_messages_query_takes_text_and_gives_values() -> None:
         (StoreBusy("/secret"), 503, "storage_busy"),
         (StoreFull("/secret"), 507, "storage_full"),
         (StoreUnusable("/secret"), 503, "storage_unusable"),
+        (StoreDamaged("/secret is damaged", "start again"), 503, "storage_unusable"),
         (StoreError("/secret"), 503, "storage_failed"),
     ],
 )
