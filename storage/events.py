@@ -40,6 +40,9 @@ Of these (bytes; `before` and `after` what was done):
               disk_low, disk_full, disk_recovered
                                free, cause (the one before), seconds; of no session, see
                                `Store.record_notice`
+              database_restored
+                               cause (damaged, missing), seconds (age of the snapshot that took
+                               its place: what was stored since is gone); of no session
               archives_adopted cause, count: newer than the database, which a boot had put back to a
                                snapshot
     memory    collect, collected, collect_failed

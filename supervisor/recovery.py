@@ -25,6 +25,7 @@ import structlog
 from actors.browser.logins import may_hold_login
 from storage import archive_files, media_files
 from storage.audit import NewAccess
+from storage.events import EventType
 from storage.sqlite import open_store
 from storage.sqlite.backup import check_copy, doubt_accepted
 from storage.sqlite.errors import translated
@@ -207,6 +208,12 @@ class Recovery:
                 detail=detail,
             )
             await store.append_access(home.id, new)
+            notice = {
+                "action": "database_restored",
+                "cause": cause,
+                "seconds": self._age(snapshot.taken_ms),
+            }
+            await store.record_notice(EventType.STORAGE, notice, self._now_ms)
         await asyncio.to_thread(doubt_accepted, ready, self._busy_timeout_ms)
         await asyncio.to_thread(sync_file, ready)
         return adopted
@@ -229,11 +236,14 @@ class Recovery:
             taken_ms = stamp_ms(name) or self._now_ms
             restored = Restored(
                 cause=cause,
-                seconds=max(0, self._now_ms - taken_ms) / 1000,
+                seconds=self._age(taken_ms),
                 adopted=adopted,
             )
             log.error("database_restored", cause=cause, seconds=restored.seconds)
         return restored
+
+    def _age(self, taken_ms: int) -> float:
+        return max(0, self._now_ms - taken_ms) / 1000
 
 
 def lost(data: DataDir, busy_timeout_ms: int) -> Sequence[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
+from storage.events import EventType
 from storage.sqlite import open_store
 from storage.store import StoreDamaged, StoreError
 from storage.vault.files import unlink_all
@@ -137,6 +138,16 @@ async def test_a_damaged_database_is_put_aside_and_the_snapshot_takes_its_place(
             assert restored.cause == "damaged"
             assert 0 <= restored.seconds < 60
             home = lived.furnished.workspace
+            [told] = [
+                event.payload
+                for event in await store.events(home, types=[EventType.STORAGE])
+                if event.session_id is None
+            ]
+            assert told == {
+                "action": "database_restored",
+                "cause": "damaged",
+                "seconds": restored.seconds,
+            }
             rows = await store.sessions(home)
             assert [row.name for row in rows if row.reason != "recovered"] == ["one", "two"]
     [folder] = damaged_folders(lived.root)
