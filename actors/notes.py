@@ -65,7 +65,7 @@ class Notes:
         return note
 
     def _settled(self, note: str, outcome: Outcome) -> None:
-        verdict = _verdict(outcome)
+        verdict = verdict_of(outcome)
         telemetry = self._deps.telemetry.health
         telemetry.probes.labels(verdict=verdict.value).inc()
         error = None if outcome.error is None else type(outcome.error).__name__
@@ -78,7 +78,8 @@ class Notes:
         self._answered(verdict, note if open_ else None)
 
 
-def _verdict(outcome: Outcome) -> Verdict:
+def verdict_of(outcome: Outcome) -> Verdict:
+    """Return what an answer means."""
     match outcome.error:
         case None:
             old = isinstance(outcome.value, NoteResult) and outcome.value.old

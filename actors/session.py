@@ -222,9 +222,8 @@ class SessionActor(ChildActor):
         state, browser = self._state, self._slot.browser
         self._publisher.show(state, None if browser is None else browser.pid)
         if before.phase is Phase.CONNECTED and state.phase is not Phase.CONNECTED:
-            self._archivist.disconnected()
-        if well(before) and not well(state):
             self._courier.halt()
+            self._archivist.disconnected()
         if state.phase in {Phase.STOPPING, Phase.ENDED}:
             self._archivist.leaving()
         if state.phase is Phase.CONNECTED and before.phase is not Phase.CONNECTED:

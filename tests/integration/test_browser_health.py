@@ -155,6 +155,20 @@ async def test_a_note_that_the_server_refuses_is_an_answer(tmp_path: Path) -> No
         assert await refused(browser.send_note(wa_id=wa_id(2), body=BODY)) == "binding_missing"
 
 
+async def test_what_comes_in_the_chat_with_oneself_is_nobodys_message(tmp_path: Path) -> None:
+    """Not even what looks as if it came from somebody else: nobody else can write there."""
+    facts = Facts()
+    async with simulating() as simulator, linked(tmp_path, simulator, facts) as browser:
+        hub = simulator._hub
+        assert hub is not None
+        hub.delivery.inbound(simulator._world.account(ME), ME, "to myself")
+        await facts.next(ServerHeard)
+        simulator.desk.contact_sends(BOB, req.ContactSends(to=ME, text="hi"))
+        assert (await facts.next(MessageReceived)).body == "hi"
+        assert len(facts.of(MessageReceived)) == 1
+        assert browser.pid
+
+
 async def test_the_server_is_heard_by_what_no_other_fact_tells(tmp_path: Path) -> None:
     """What the phone itself writes shows that the connection works; what we send does not."""
     facts = Facts()

@@ -173,6 +173,8 @@ async def test_a_page_that_crashes_too_often_becomes_a_crash_of_its_browser(
             *(None, "restart"),
         ]
         assert sample(here, 'wafleet_session_restarts_total{cause="page_crashed"}') == 1
+        repairs = 'wafleet_health_repairs_total{cause="page_crashed",repair="restart"}'
+        assert sample(here, repairs) == 1
         assert "qr_scanning" not in here.seen
 
 

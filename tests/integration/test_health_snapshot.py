@@ -142,6 +142,7 @@ async def test_one_profile_is_kept_and_it_is_the_first_one(tmp_path: Path) -> No
             await here.start()
             await failed(here, 3)
             assert (aside / "Default").is_dir()
+            assert sample(here, 'wafleet_session_restarts_total{cause="launch_failed"}') == 0
             assert sample(here, 'wafleet_archives_total{result="restored"}') == 0
             mark(here.profile).unlink()
             await here.live("ready")
