@@ -36,6 +36,8 @@ REASONS: Final[dict[str, str]] = {
     "socket_timeout": "WhatsApp Web did not connect again in time; it is loaded again.",
     "update_required": "WhatsApp Web wants to be reloaded for a new version; it is started again.",
     "launch_failed": "Its browser could not be started; wafleet tries again.",
+    "storage_failed": "wafleet's database can't be written (a full disk, or locked by another"
+    " program; see the log); it is tried again.",
     "actor_crashed": "wafleet's own code for it failed; it is started again. See the log.",
     "qr_timeout": "No phone scanned the QR code; start the session again for a new one.",
     "logged_out": "The device was unlinked; start the session and scan a QR code to link it again.",
@@ -80,7 +82,7 @@ LASTING: Final[frozenset[str]] = frozenset(
 TRANSIENT: Final = frozenset(REASONS) - LASTING
 """Reasons that die with the life of wafleet that wrote them: at the next boot nothing runs."""
 
-OUTSIDE: Final = frozenset({"unreachable"})
+OUTSIDE: Final = frozenset({"unreachable", "storage_failed"})
 """Reasons that no restart brings about and no restart mends: tried again, never a crash loop."""
 
 PERMANENT: Final[frozenset[str]] = frozenset(

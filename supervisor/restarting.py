@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 
+from actors.live import LiveSession
 from actors.messages import TimerFired
 from actors.reasons import OUTSIDE
 from storage.store import SessionStatus
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 FUSE: Final = "fuse"
+UNWRITTEN: Final = frozenset({"actor_crashed", "storage_failed"})
+"""Causes that no actor has written into the store itself."""
 
 
 class RestartOwner(Protocol):
@@ -57,13 +60,14 @@ class Restarting:
             child.phase = ChildPhase.QUARANTINED
             log.error("session_quarantined", session_id=child.spec.id, cause=cause)
             last = f"last: {detail or cause}"
+            self._show(child, SessionStatus.FAILED, "crash_loop", last)
             self._owner.write_status(child, SessionStatus.FAILED, "crash_loop", last)
             self._arm(child, deps.quarantine)
             return
         child.phase = ChildPhase.BACKOFF
-        if cause in {"actor_crashed", "storage_failed"}:  # the actor could not write it itself
-            status = SessionStatus.DISCONNECTED
-            self._owner.write_status(child, status, "actor_crashed", cause)
+        self._show(child, SessionStatus.DISCONNECTED, cause, detail)
+        if cause in UNWRITTEN:
+            self._owner.write_status(child, SessionStatus.DISCONNECTED, cause, detail or cause)
         delay = backoff(len(child.crashes), deps.restart, deps.uniform)
         deps.telemetry.restarts.labels(cause=cause).inc()
         log.warning("session_restart_planned", session_id=child.spec.id, cause=cause, seconds=delay)
@@ -105,6 +109,24 @@ class Restarting:
         if child.timer is not None:
             child.timer.cancel()
             child.timer = None
+
+    def _show(self, child: Child, status: SessionStatus, reason: str, detail: str | None) -> None:
+        """Have the board say what became of it: where the store can't be written, nobody else does.
+
+        It would go on to say what was true before the disk was full.
+        """
+        now_ms = self._deps.now_ms()
+        self._deps.board.put(
+            LiveSession(
+                session_id=child.spec.id,
+                incarnation=child.incarnation,
+                phase=child.phase.value,
+                status=status.value,
+                reason=reason,
+                since_ms=now_ms,
+                detail=detail,
+            )
+        )
 
     def _arm(self, child: Child, seconds: float) -> None:
         self.disarm(child)

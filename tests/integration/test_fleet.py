@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pykka import ActorRef
+
+    from actors.live import LiveSession
 
 
 pytestmark = pytest.mark.integration
@@ -88,6 +92,39 @@ async def test_a_network_that_is_down_is_no_crash_loop(tmp_path: Path) -> None:
             tell(await fleet.child(one, life), Leave(ExitKind.CRASH, "unreachable"))
         await fleet.child(one, 9)
         assert (await fleet.store.any_session(one)).status is SessionStatus.DISCONNECTED
+
+
+async def test_a_database_that_can_not_be_written_is_no_crash_loop(tmp_path: Path) -> None:
+    """What the store can't be told the board says; and once it can be, the session is back."""
+    restart = RestartPolicy(intensity=1, period=60, first=0.001, longest=0.01, stable_after=3600)
+    async with world(tmp_path, restart=restart) as fleet:
+        one = await fleet.session("one")
+        await fleet.start(one)
+        child = await fleet.child(one, 1)
+        with closing(sqlite3.connect(tmp_path / "db", isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            tell(child, Leave(ExitKind.CRASH, "browser_exited"))
+            shown = await eventually_async(lambda: _on_board(fleet, one, "browser_exited"))
+            assert shown is not None
+            assert (shown.status, shown.phase) == ("disconnected", "backoff")
+            await eventually_async(lambda: _failed_to_count(fleet, 3))
+            shown = await eventually_async(lambda: _on_board(fleet, one, "storage_failed"))
+            assert shown is not None
+            assert (shown.status, shown.phase) == ("disconnected", "backoff")
+            other.execute("ROLLBACK")
+        await fleet.child(one, 2)
+        assert fleet.lives(one) == 2
+
+
+async def _on_board(fleet: World, session_id: str, reason: str) -> LiveSession | None:
+    live = fleet.board.get(session_id)
+    return live if live is not None and live.reason == reason else None
+
+
+async def _failed_to_count(fleet: World, times: int) -> bool:
+    """Tell whether that many restarts were planned because the store failed."""
+    line = f'wafleet_session_restarts_total{{cause="storage_failed"}} {times}.0'
+    return line in generate_latest(fleet.telemetry.registry).decode()
 
 
 async def test_a_quarantine_ends_by_itself(tmp_path: Path) -> None:
