@@ -326,6 +326,12 @@ class Store(Protocol):
         died between hand-over and answer.
         """
 
+    async def doubt_sending(self, session_id: str, now_ms: int) -> int:
+        """Mark messages that a session left in `sending` as `unknown`; return how many.
+
+        For when no actor of it runs: the last one could not write what became of them.
+        """
+
     async def claim_next(self, session_id: str, now_ms: int) -> MessageRow | None:
         """Move the oldest accepted message to `sending`, attempts + 1, and return it, if any."""
 

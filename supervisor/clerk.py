@@ -12,6 +12,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from actors.messages import Refused, StopKind
 from actors.state import STOP_REASONS
 from storage.store import SessionNotFound, SessionStatus, StatusChange
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from storage.archives import Archives
     from storage.store import Store
+
+log = structlog.get_logger(__name__)
 
 LAST_WORD: Final = 2**31
 UNTOLD: Final = "WhatsApp could not be told: remove the device on the phone"
@@ -46,8 +50,12 @@ class Clerk:
     holding: Callable[[str], AbstractAsyncContextManager[None]] = _alone
 
     async def count(self, session_id: str) -> int:
-        """Count a new incarnation. Raises SessionNotFound."""
-        return await self.store.next_incarnation(session_id)
+        """Count a new incarnation, which begins with nothing in flight. Raises SessionNotFound."""
+        incarnation = await self.store.next_incarnation(session_id)
+        doubted = await self.store.doubt_sending(session_id, self.now_ms())
+        if doubted:
+            log.warning("unwritten_sends_doubted", session_id=session_id, count=doubted)
+        return incarnation
 
     async def write(
         self,

@@ -157,6 +157,23 @@ class StatusTable:
             await append_events(tx, self._ids, [*settled, *ended], now_ms)
         return len(left)
 
+    async def doubt_sending(self, session_id: str, now_ms: int) -> int:
+        async with self._connections.write() as tx:
+            ended = await _end_messages(
+                tx,
+                "m.state = 'sending' AND m.whatsapp_session_id ="
+                " (SELECT id FROM whatsapp_sessions WHERE uuid = ?)",
+                (session_id,),
+                MessageState.UNKNOWN,
+                (
+                    "session_ended",
+                    "The session ended after the hand-over, before WhatsApp's answer was written.",
+                    now_ms,
+                ),
+            )
+            await append_events(tx, self._ids, ended, now_ms)
+        return len(ended)
+
 
 def _status_event(
     keys: SessionKeys, before: str, status: SessionStatus, reason: str, detail: str | None

@@ -23,7 +23,13 @@ from actors.messages import (
     Shutdown,
     StopKind,
 )
-from storage.store import SessionNotFound, SessionStatus, StatusChange
+from storage.store import (
+    MessageState,
+    NewOutbound,
+    SessionNotFound,
+    SessionStatus,
+    StatusChange,
+)
 from supervisor.clerk import UNTOLD
 from supervisor.parts import now_ms
 from supervisor.restarts import FusePolicy, RestartPolicy
@@ -114,6 +120,21 @@ async def test_a_database_that_can_not_be_written_is_no_crash_loop(tmp_path: Pat
             other.execute("ROLLBACK")
         await fleet.child(one, 2)
         assert fleet.lives(one) == 2
+
+
+async def test_a_new_life_doubts_what_the_last_one_could_not_write(tmp_path: Path) -> None:
+    """It died between hand-over and answer without a word: the message is not sending any more."""
+    async with world(tmp_path) as fleet:
+        one = await fleet.session("one")
+        await fleet.start(one)
+        child = await fleet.child(one, 1)
+        new = NewOutbound(session_id=one, chat="1@c.us", wa_id="A1", body="x", now_ms=now_ms())
+        row = await fleet.store.accept_message(fleet.workspace_id, new)
+        await fleet.store.claim_next(one, now_ms())
+        tell(child, Leave(ExitKind.CRASH, "browser_exited"))
+        await fleet.child(one, 2)
+        now = await fleet.store.message(fleet.workspace_id, one, row.id)
+        assert (now.state, now.error_code) == (MessageState.UNKNOWN, "session_ended")
 
 
 async def _on_board(fleet: World, session_id: str, reason: str) -> LiveSession | None:

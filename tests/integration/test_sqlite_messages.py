@@ -180,6 +180,30 @@ async def test_a_receipt_repairs_a_wrong_belief(
         assert (after.sent_ms, after.delivered_ms) == (NOW + 2, NOW + 2)
 
 
+async def test_what_a_session_was_sending_when_it_ended_is_unknown(
+    store: SqliteStore, home: str, session_id: str
+) -> None:
+    """Only what it was sending; once; with an event; and a late answer still counts."""
+    sent, sending, waiting = [await accept(store, session_id, f"A{n}") for n in range(3)]
+    await store.claim_next(session_id, NOW)
+    await store.record_sent(sent.id, 1, NOW)
+    await store.claim_next(session_id, NOW)
+    other, _ = await store.create_session(home, "support", NOW)
+    assert await store.doubt_sending(other.id, NOW + 1) == 0
+    assert await store.doubt_sending(session_id, NOW + 1) == 1
+    assert await store.doubt_sending(session_id, NOW + 2) == 0
+    rows = {row.id: row for row in await store.messages(home, session_id)}
+    assert (rows[sending.id].state, rows[sending.id].error_code) == (
+        MessageState.UNKNOWN,
+        "session_ended",
+    )
+    assert rows[sent.id].state is MessageState.SENT
+    assert rows[waiting.id].state is MessageState.ACCEPTED
+    told = await store.events(home, types=["message.unknown"])
+    assert [event.payload["message_id"] for event in told] == [sending.id]
+    assert (await store.record_sent(sending.id, 1, NOW + 3)).state is MessageState.SENT
+
+
 async def test_a_refusal_counts_only_before_sent(
     store: SqliteStore, home: str, session_id: str
 ) -> None:
