@@ -31,6 +31,8 @@ QUIET: Final = (
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
     "--disable-hang-monitor",  # hangs are ours to judge
+    # navigator.webdriver, which tells pages that WebDriver drives them: nothing here does
+    "--disable-blink-features=AutomationControlled",
     "--disable-prompt-on-repost",
     "--disable-popup-blocking",
     "--mute-audio",

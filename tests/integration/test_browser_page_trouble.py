@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -159,6 +160,41 @@ async def test_nothing_says_headless_and_nobody_but_whatsapp_is_asked(tmp_path: 
     assert not any("Headless" in each for each in headers)
     assert asked
     assert [url for url in asked if not url.startswith("https://web.whatsapp.com/")] == []
+
+
+EVERYWHERE = """(async () => {
+  const look = `(async () => JSON.stringify([
+    navigator.userAgent, navigator.appVersion, navigator.userAgentData,
+    await navigator.userAgentData.getHighEntropyValues(
+      ['architecture', 'bitness', 'formFactors', 'fullVersionList', 'model', 'platformVersion',
+       'uaFullVersion', 'wow64'])]))()`;
+  const frame = document.body.appendChild(document.createElement('iframe'));
+  const source = new Blob([`${look}.then((seen) => postMessage(seen))`]);
+  const worker = new Worker(URL.createObjectURL(source));
+  return JSON.stringify({
+    page: await eval(look),
+    frame: await frame.contentWindow.eval(look),
+    worker: await new Promise((seen) => { worker.onmessage = ({ data }) => seen(data); }),
+    webdriver: [navigator.webdriver, frame.contentWindow.navigator.webdriver],
+  });
+})()"""
+
+
+async def test_no_place_where_a_page_can_look_says_headless_or_webdriver(tmp_path: Path) -> None:
+    """The page, a frame and a worker: each has a navigator of its own."""
+    async with (
+        simulating() as simulator,
+        browsing(tmp_path, simulated(simulator), facts=Facts()) as browser,
+    ):
+        page = browser._page
+        assert page is not None
+        await page.call("Page.setBypassCSP", {"enabled": True}, 5)  # which would hide what is tried
+        await browser.open()
+        seen = json.loads(await page.evaluate(EVERYWHERE, 10))
+    for place in ("page", "frame", "worker"):
+        assert "Google Chrome" in seen[place], place
+        assert "headless" not in seen[place].lower(), place
+    assert seen["webdriver"] == [False, False]
 
 
 MISSING_MODULES = [
