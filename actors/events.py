@@ -118,6 +118,31 @@ class PhaseTimedOut:
     phase: Phase
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QrGranted:
+    """The limiter allows the QR window that AskQrWindow asked for under this number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QrRefused:
+    """The limiter does not; the detail says when the next one is allowed."""
+
+    number: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class QrRequested:
+    """Somebody wants another QR code than the one on show."""
+
+
+@dataclass(frozen=True, slots=True)
+class QrNotRefreshed:
+    """The page did not take RefreshQr."""
+
+
 Event = (
     Began
     | Launched
@@ -132,6 +157,10 @@ Event = (
     | LogoutDone
     | BrowserStopped
     | PhaseTimedOut
+    | QrGranted
+    | QrRefused
+    | QrRequested
+    | QrNotRefreshed
     | BrowserFact
 )
 
@@ -186,6 +215,18 @@ class Deliver:
     """The session can send: resolve what is unknown, then send what is accepted."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskQrWindow:
+    """Ask the limiter for a QR window, the n-th of this life; QrGranted or QrRefused follows."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshQr:
+    """Have the page show another code; QrIssued or QrNotRefreshed follows."""
+
+
 @dataclass(frozen=True, slots=True)
 class ForgetArchives:
     """The login has ended for good: what was kept of it must never come back."""
@@ -205,6 +246,8 @@ Effect = (
     | StopBrowser
     | ArmTimer
     | Deliver
+    | AskQrWindow
+    | RefreshQr
     | ForgetArchives
     | Finish
 )

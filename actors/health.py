@@ -53,7 +53,7 @@ class HealthOwner(Protocol):
 
     def the_browser(self) -> Browser: ...
 
-    def health_says(self, event: HealthSays) -> None: ...
+    def happened(self, event: HealthSays) -> None: ...
 
     def arm_health_timer(self, name: str, seconds: float, number: int) -> Timer: ...
 
@@ -130,7 +130,7 @@ class Health:
             self._remember(history)
             if self._claiming:
                 self._count(Repair.TAKE_OVER, "conflict")
-                self._owner.health_says(events.TakingOver())
+                self._owner.happened(events.TakingOver())
         self._in_conflict = conflict
         return conflict and self._claiming
 
@@ -188,9 +188,9 @@ class Health:
                 self._arm("check", check)
             case he.Suspect(cause=cause):
                 log.warning("page_suspected", cause=cause)
-                self._owner.health_says(events.Suspected(cause=cause))
+                self._owner.happened(events.Suspected(cause=cause))
             case he.Sicken(reason=reason):
-                self._owner.health_says(events.Sickened(reason=reason))
+                self._owner.happened(events.Sickened(reason=reason))
             case he.Mend():
                 self._mend(action)
             case he.Tell():
@@ -268,9 +268,9 @@ class Health:
         if action.repair is Repair.RELOAD:
             self._count(Repair.RELOAD, cause)
             reloading = events.Reloading(cause=cause, fresh=cause in KILLED_FIRST)
-            self._owner.health_says(reloading)
+            self._owner.happened(reloading)
         else:
-            self._owner.health_says(events.CallFailed(cause=cause, detail=detail))
+            self._owner.happened(events.CallFailed(cause=cause, detail=detail))
 
     def _count(self, repair: Repair, cause: str) -> None:
         self._deps.telemetry.health.repairs.labels(repair=repair.value, cause=cause).inc()

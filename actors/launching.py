@@ -47,7 +47,7 @@ class LaunchOwner(Protocol):
 
     def profile_tidied(self, tidied: Tidied | None) -> None: ...
 
-    def launch_ended(self, event: Launched | LaunchFailed) -> None: ...
+    def happened(self, event: Launched | LaunchFailed) -> None: ...
 
 
 class Launching:
@@ -72,7 +72,7 @@ class Launching:
         self._began_ms = 0
 
     def begin(self) -> None:
-        """Start; exactly one launch_ended follows."""
+        """Start; exactly one happened follows."""
         snapshot = self._health.wants_snapshot()
         prepare = partial(self._prepare, snapshot)
         then = partial(self._prepared, snapshot)
@@ -95,7 +95,7 @@ class Launching:
         if error is not None:
             # going on without the login would end in a QR code for want of some disk space
             log.error("restore_failed", error=type(error).__name__)
-            self._owner.launch_ended(LaunchFailed(code="restore_failed", detail=str(error)))
+            self._owner.happened(LaunchFailed(code="restore_failed", detail=str(error)))
             return
         restored, tidied = outcome.value
         self._archivist.restored(restored)
@@ -103,7 +103,7 @@ class Launching:
             self._health.snapshot_taken()
         self._owner.profile_tidied(tidied)
         if self._owner.is_leaving():
-            self._owner.launch_ended(LaunchFailed(code="stopped", detail="Not launched any more."))
+            self._owner.happened(LaunchFailed(code="stopped", detail="Not launched any more."))
         else:
             self._launch()
 
@@ -132,9 +132,9 @@ class Launching:
             telemetry.launches.labels(result="ok").inc()
             telemetry.launch_seconds.observe(seconds)
             log.info("browser_launched", pid=outcome.value.pid, seconds=seconds)
-            self._owner.launch_ended(Launched())
+            self._owner.happened(Launched())
             return
         code = error.code if isinstance(error, DriverError) else "launch_failed"
         telemetry.launches.labels(result=code).inc()
         log.warning("browser_launch_failed", code=code, error=type(error).__name__)
-        self._owner.launch_ended(LaunchFailed(code=code, detail=str(error)))
+        self._owner.happened(LaunchFailed(code=code, detail=str(error)))

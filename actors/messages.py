@@ -14,6 +14,7 @@ from actors.care_messages import CareMessage
 
 if TYPE_CHECKING:
     from actors.browser.driver import BrowserFact
+    from actors.pressure import Cause
 
 
 class Reply(Protocol):
@@ -43,6 +44,14 @@ class Archived(Done):
     bytes: int
     pause_seconds: float
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityReached(Refused):
+    """The session was not started: the node runs `used` sessions and may run `limit`."""
+
+    limit: int
+    used: int
 
 
 Answer = Done | Refused
@@ -129,6 +138,26 @@ class ArchiveSession:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshQr:
+    """The API, through the supervisor: show another QR code, in this window or in a new one.
+
+    Answered with Done once the page was asked for it, or if one is on its way; with Refused where
+    the session shows none: not_at_qr, qr_limited, or what the page said.
+    """
+
+    session_id: str
+    reply: Reply | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QrAnswered:
+    """The limiter, through the reply that it was given: its answer about the n-th QR window."""
+
+    number: int
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrowserReported:
     """The session's browser, from the browser loop; `launch` tells which launch it belongs to."""
 
@@ -144,6 +173,8 @@ SessionMessage = (
     | RecycleProposed
     | OutboxChanged
     | ArchiveSession
+    | RefreshQr
+    | QrAnswered
     | BrowserReported
     | CareMessage
 )
@@ -171,9 +202,13 @@ class StopService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartSession:
-    """The API or the boot: let this session run. Answered when its actor runs or is queued."""
+    """The API or the boot: let this session run. Answered when it has its place on the node.
+
+    Refused as capacity_reached where there is none; then nothing was started.
+    """
 
     session_id: str
+    boot: bool = False
     reply: Reply | None = None
 
 
@@ -207,7 +242,7 @@ class ChildExited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildUp:
-    """A session, once: its page is open or it needs no more launching; frees its launch slot."""
+    """A session, once: its page is open or it needs no more launching; the next one may launch."""
 
     child_id: str
     incarnation: int
@@ -260,6 +295,40 @@ class LaunchGateChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceGiven:
+    """The pool: the session may run."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceRefused:
+    """The pool: the session may not run, the node runs `used` sessions of `limit`."""
+
+    session_id: str
+    limit: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchGranted:
+    """The pool: this incarnation may launch its browser now."""
+
+    session_id: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchesBlocked:
+    """The pool: those who wait, wait for this from now on; None: only for their turn."""
+
+    cause: Cause | None
+
+
+FromPool = PlaceGiven | PlaceRefused | LaunchGranted | LaunchesBlocked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shutdown:
     """The main program: stop every child under one common deadline (seconds), then answer."""
 
@@ -286,6 +355,7 @@ FleetMessage = (
     | EndSession
     | OutboxChanged
     | ArchiveSession
+    | RefreshQr
     | ChildExited
     | ChildUp
     | ChildStable
@@ -294,5 +364,6 @@ FleetMessage = (
     | RecycleSession
     | RecycleDecided
     | LaunchGateChanged
+    | FromPool
     | Shutdown
 )

@@ -32,7 +32,7 @@ class PageOwner(Protocol):
 
     def the_browser(self) -> Browser: ...
 
-    def page_says(self, event: events.CallFailed | events.LogoutDone) -> None: ...
+    def happened(self, event: events.CallFailed | events.LogoutDone) -> None: ...
 
 
 class PageCalls:
@@ -89,7 +89,7 @@ class PageCalls:
 
     def _give_up(self, cause: str, detail: str) -> None:
         """Only a new browser can help, or not even that."""
-        self._owner.page_says(events.CallFailed(cause=cause, detail=detail))
+        self._owner.happened(events.CallFailed(cause=cause, detail=detail))
 
     def _taken_over(self, outcome: Outcome) -> None:
         if isinstance(outcome.error, PageRefused):
@@ -100,4 +100,4 @@ class PageCalls:
     def _unlinked(self, outcome: Outcome) -> None:
         if outcome.error is not None:
             log.warning("unlink_failed", error=type(outcome.error).__name__)
-        self._owner.page_says(events.LogoutDone(confirmed=outcome.error is None))
+        self._owner.happened(events.LogoutDone(confirmed=outcome.error is None))

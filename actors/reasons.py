@@ -10,7 +10,8 @@ from typing import Final
 REASONS: Final[dict[str, str]] = {
     # disconnected
     "created": "The session was never started; start it to get a QR code.",
-    "queued": "Waiting for its turn to launch a browser.",
+    "queued": "Waiting for its turn to launch a browser (see detail).",
+    "capacity_reached": "The node runs as many sessions as it may; stop one, then start this one.",
     "launching": "Its browser is being launched.",
     "opening": "WhatsApp Web is being loaded.",
     "resuming": "A login is stored; WhatsApp Web is connecting with it.",
@@ -40,6 +41,7 @@ REASONS: Final[dict[str, str]] = {
     " program; see the log); it is tried again.",
     "actor_crashed": "wafleet's own code for it failed; it is started again. See the log.",
     "qr_timeout": "No phone scanned the QR code; start the session again for a new one.",
+    "qr_limited": "Too many QR windows in a short time; see detail for when to start it again.",
     "logged_out": "The device was unlinked; start the session and scan a QR code to link it again.",
     # qr_scanning
     "qr_shown": "A QR code waits to be scanned with the phone (Linked devices).",
@@ -70,6 +72,7 @@ LASTING: Final[frozenset[str]] = frozenset(
         "created",
         "stopped",
         "qr_timeout",
+        "qr_limited",
         "logged_out",
         "supervisor_stopped",
         "supervisor_died",
@@ -88,6 +91,7 @@ OUTSIDE: Final = frozenset({"unreachable", "storage_failed"})
 PERMANENT: Final[frozenset[str]] = frozenset(
     {
         "qr_timeout",
+        "qr_limited",
         "logged_out",
         "chromium_missing",
         "bundle_missing",

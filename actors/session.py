@@ -32,7 +32,7 @@ from actors.caring import Caring
 from actors.courier import Courier
 from actors.deps import BrowserSlot, SessionDeps
 from actors.events import Phase
-from actors.health import Health, HealthSays
+from actors.health import Health
 from actors.health_changes import well
 from actors.inbox import Inbox
 from actors.launching import Launching
@@ -45,7 +45,9 @@ from actors.messages import (
     ExitKind,
     OutboxChanged,
     Outcome,
+    QrAnswered,
     RecycleProposed,
+    RefreshQr,
     SessionMessage,
     StopKind,
     StopSession,
@@ -53,6 +55,7 @@ from actors.messages import (
 )
 from actors.page_calls import PageCalls
 from actors.publisher import Publisher
+from actors.qr_desk import QrDesk
 from actors.recorder import Recorder
 from actors.recycling import Recycling
 
@@ -104,6 +107,9 @@ class SessionActor(ChildActor):
         self._caring = Caring(
             owner=self, calls=self._calls, deps=deps, slot=self._slot, recorder=self._recorder
         )
+        self._qr = QrDesk(
+            owner=self, calls=self._calls, deps=deps, slot=self._slot, recorder=self._recorder
+        )
         self._health = Health(
             owner=self,
             session_id=child_id,
@@ -147,6 +153,8 @@ class SessionActor(ChildActor):
                 self._archivist.asked(reply)
             case RecycleProposed() | CollectGarbage() | KillBrowser() | NoteStorage():
                 self._caring.handle(message)
+            case RefreshQr() | QrAnswered():
+                self._qr.handle(message, self._state)
             case TimerFired():
                 self._timer_fired(message)
             case _:
@@ -172,6 +180,8 @@ class SessionActor(ChildActor):
                 self._recycling.timed_out()
             case "beat" | "check":
                 self._health.timer_fired(timer.name, timer.number)
+            case "qr":
+                self._qr.timer_fired(timer.number)
             case "final":
                 log.error("final_status_not_written")
                 self._leave()
@@ -221,6 +231,7 @@ class SessionActor(ChildActor):
         """Make the new state public, and tell those who wait for it."""
         state, browser = self._state, self._slot.browser
         self._publisher.show(state, None if browser is None else browser.pid)
+        self._qr.moved(before, state)
         if before.phase is Phase.CONNECTED and state.phase is not Phase.CONNECTED:
             self._courier.halt()
             self._archivist.disconnected()
@@ -249,6 +260,8 @@ class SessionActor(ChildActor):
                 self._arm_phase_timer(seconds)
             case events.Deliver():
                 self._courier.start(self.the_browser())
+            case events.AskQrWindow() | events.RefreshQr():
+                self._qr.perform(effect)
             case events.ForgetArchives():
                 forget = partial(self._deps.archives.forget, self.child_id)
                 self._recorder.put("archives_forgotten", forget)
@@ -285,9 +298,7 @@ class SessionActor(ChildActor):
     def _finish(self) -> None:
         """Let everything be written, then end; the slot is closed in release()."""
         self._courier.abandon()
-        self._deps.main.after(
-            FINAL_WRITE_TIMEOUT, self.actor_ref, TimerFired(name="final", number=0)
-        )
+        self._arm_once("final", FINAL_WRITE_TIMEOUT)
         self._recorder.when_drained(self._leave)
 
     def _leave(self) -> None:
@@ -295,9 +306,11 @@ class SessionActor(ChildActor):
         self.exit(exit_.kind, exit_.cause, exit_.detail)
 
     def dropped(self, message: SessionMessage) -> None:
-        """Answer who asks too late for an archive."""
+        """Answer who asks too late for an archive or a QR code."""
         if isinstance(message, ArchiveSession):
             self._archivist.asked(message.reply)
+        elif isinstance(message, RefreshQr):
+            self._qr.handle(message, self._state)
 
     # ---- what its parts ask, and timers ----------------------------------------------------------
 
@@ -305,8 +318,8 @@ class SessionActor(ChildActor):
         """The launch: whether a browser would only be stopped again."""
         return self._state.stop is not None
 
-    def launch_ended(self, event: events.Launched | events.LaunchFailed) -> None:
-        """The launch: there is a browser now, or why there is none."""
+    def happened(self, event: events.Event) -> None:
+        """Any of its parts: this has happened."""
         self._step(event)
 
     def page_is_sick(self, cause: str, detail: str) -> None:
@@ -317,14 +330,6 @@ class SessionActor(ChildActor):
         """The courier: the page can't be trusted any more, unless that is known already."""
         if self._state.phase is Phase.CONNECTED:
             self._health.trouble(cause, detail)
-
-    def health_says(self, event: HealthSays) -> None:
-        """Its health: what has to be done for it."""
-        self._step(event)
-
-    def page_says(self, event: events.CallFailed | events.LogoutDone) -> None:
-        """The page: how a call ended."""
-        self._step(event)
 
     def arm_health_timer(self, name: str, seconds: float, number: int) -> Timer:
         """Its health: wake me then, and tell me the number."""

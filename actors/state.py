@@ -16,7 +16,7 @@ being repaired (`trouble`) a session is disconnected, with that reason, until it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from actors.browser.driver import (
@@ -34,6 +34,7 @@ from actors.browser.driver import (
 )
 from actors.events import (
     ArmTimer,
+    AskQrWindow,
     Began,
     BrowserStopped,
     CallFailed,
@@ -50,6 +51,11 @@ from actors.events import (
     Open,
     Phase,
     PhaseTimedOut,
+    QrGranted,
+    QrNotRefreshed,
+    QrRefused,
+    QrRequested,
+    RefreshQr,
     Reload,
     Reloading,
     Sickened,
@@ -63,17 +69,10 @@ from actors.events import (
 from actors.messages import ExitKind, StopKind
 from actors.outages import END_TO_END
 from actors.reasons import PERMANENT
-from storage.store import SessionStatus
+from actors.states import STOP_REASONS, Exit, Limits, State, public
 
-FAILED_CAUSES: Final = PERMANENT - {"qr_timeout", "logged_out"}
-STOP_REASONS: Final = {
-    StopKind.STOP: "stopped",
-    StopKind.RESTART: "restarting",
-    StopKind.RECYCLE: "recycling",
-    StopKind.LOGOUT: "logged_out",
-    StopKind.DELETE: "stopped",
-    StopKind.SHUTDOWN: "supervisor_stopped",
-}
+__all__ = ["STOP_REASONS", "Exit", "Limits", "State", "Step", "public", "step"]
+
 UNRESPONSIVE: Final = frozenset({"browser_unresponsive", "page_unresponsive"})
 """Causes of browsers that would not hear that they are to close."""
 
@@ -85,86 +84,7 @@ BLOCKED_SOCKETS: Final = {
     "CONFLICT": "conflict",
 }
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exit:
-    """How this incarnation ended; `cause` is a reason code."""
-
-    kind: ExitKind
-    cause: str
-    detail: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """Where a session is. `me` is the own phone number, `window` counts a window's QR codes.
-
-    `trouble` is what is being repaired, `sick` why a connection is not what it seems, `stale` that
-    the page still is the one that is being replaced: what it says does not count any more. `note`
-    is what an operator should know of a session that is well otherwise.
-    """
-
-    phase: Phase = Phase.NEW
-    me: str | None = None
-    qr: str | None = None
-    window: int = 0
-    missing: tuple[str, ...] = ()
-    note: str | None = None
-    trouble: str | None = None
-    trouble_detail: str | None = None
-    sick: str | None = None
-    stale: bool = False
-    browser: bool = False
-    stop: StopKind | None = None
-    exit: Exit | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Seconds that each phase may take, and how many codes a QR window has."""
-
-    open_timeout: float
-    sync_timeout: float
-    socket_timeout: float
-    qr_code_timeout: float
-    qr_codes_per_window: int
-
-
 Step = tuple[State, tuple[Effect, ...]]
-
-
-def public(state: State) -> tuple[SessionStatus, str, str | None]:
-    """Return the public status, reason and detail of a state."""
-    match state.phase:
-        case Phase.QR:
-            reason = "qr_shown" if state.qr else "qr_expected"
-            return SessionStatus.QR_SCANNING, reason, None
-        case Phase.CONNECTED if state.sick is not None:
-            return SessionStatus.CONNECTED, state.sick, None
-        case Phase.CONNECTED if state.missing:
-            missing = "missing: " + ", ".join(state.missing)
-            detail = missing if state.note is None else f"{missing}; {state.note}"
-            return SessionStatus.CONNECTED, "degraded", detail
-        case Phase.CONNECTED:
-            return SessionStatus.CONNECTED, "ready", state.note
-        case Phase.ENDED if state.exit is not None:
-            failed = state.exit.cause in FAILED_CAUSES
-            status = SessionStatus.FAILED if failed else SessionStatus.DISCONNECTED
-            return status, state.exit.cause, state.exit.detail
-        case Phase.STOPPING if state.exit is not None and state.exit.kind is ExitKind.CRASH:
-            return SessionStatus.DISCONNECTED, state.exit.cause, state.exit.detail
-        case Phase.STOPPING:
-            return SessionStatus.DISCONNECTED, "stopping", None
-        case _ if state.trouble is not None:
-            return SessionStatus.DISCONNECTED, state.trouble, state.trouble_detail
-        case Phase.AUTHENTICATED:
-            return SessionStatus.AUTHENTICATED, "syncing", None
-        case Phase.NEW | Phase.LAUNCHING | Phase.ENDED:
-            return SessionStatus.DISCONNECTED, "launching", None
-        case Phase.LOST:
-            return SessionStatus.DISCONNECTED, "socket_lost", None
-        case Phase.OPENING | Phase.RESUMING:
-            return SessionStatus.DISCONNECTED, state.phase.value, None
 
 
 def step(state: State, event: Event, limits: Limits) -> Step:
@@ -260,6 +180,10 @@ def _while_live(state: State, event: Event, limits: Limits) -> Step:
             return replace(state, missing=missing), ()
         case QrIssued(text=text):
             return _qr_issued(state, text, limits)
+        case QrNotRefreshed():
+            return replace(state, refreshing=False), ()
+        case QrGranted() | QrRefused() | QrRequested() if state.phase is Phase.QR:
+            return _qr_decided(state, event, limits)
         case SocketChanged():
             return _socket_changed(state, event, limits)
         case MessageReceived() | AckChanged() | ServerHeard():
@@ -272,7 +196,7 @@ def _while_live(state: State, event: Event, limits: Limits) -> Step:
 
 def _reloading(state: State, event: Reloading, limits: Limits) -> Step:
     sick = event.cause if event.cause in END_TO_END else state.sick
-    state = replace(_in_trouble(state, event.cause), sick=sick, stale=True, qr=None)
+    state = replace(_without_qr(_in_trouble(state, event.cause)), sick=sick, stale=True)
     return _enter(state, Phase.OPENING, limits, Reload(fresh=event.fresh))
 
 
@@ -289,12 +213,37 @@ def _document_changed(state: State, limits: Limits) -> Step:
 
 
 def _qr_issued(state: State, text: str, limits: Limits) -> Step:
-    if text == state.qr:
+    if text in {state.qr, state.held}:
         return state, ()
+    state = replace(state, refreshing=False)
+    if state.phase is not Phase.QR or not state.granted:
+        return _enter(replace(state, held=text), Phase.QR, limits)  # the window is not open yet
     if state.window >= limits.qr_codes_per_window:
         return _leave(state, _exit("qr_timeout"))
     state = replace(state, qr=text, window=state.window + 1)
     return _enter(state, Phase.QR, limits)
+
+
+def _qr_decided(state: State, event: QrGranted | QrRefused | QrRequested, limits: Limits) -> Step:
+    """The window in which this phase began, or another one that was asked for within it."""
+    match event:
+        case QrGranted(number=number) if number == state.windows and number > state.granted:
+            renewed, held = state.granted > 0, state.held
+            state = replace(state, granted=number, window=0, held=None)
+            if renewed:
+                return replace(state, refreshing=True), (RefreshQr(),)
+            return _qr_issued(state, held, limits) if held is not None else (state, ())
+        case QrRefused(number=number, detail=detail) if number == state.windows:
+            if state.granted == 0:
+                return _leave(state, _exit("qr_limited", detail))
+            return replace(state, windows=state.granted), ()  # the open window goes on
+        case QrRequested() if state.granted == state.windows and not state.refreshing:
+            if state.window < limits.qr_codes_per_window:
+                return replace(state, refreshing=True), (RefreshQr(),)
+            state = replace(state, windows=state.windows + 1)
+            return state, (AskQrWindow(number=state.windows),)
+        case _:
+            return state, ()  # what was asked for is on its way
 
 
 def _socket_changed(state: State, fact: SocketChanged, limits: Limits) -> Step:
@@ -304,7 +253,7 @@ def _socket_changed(state: State, fact: SocketChanged, limits: Limits) -> Step:
         state = replace(state, me=_number(fact.me))
     if not fact.registered:
         return _unregistered(state, fact, limits)
-    return _move(replace(state, qr=None, window=0), _registered_phase(state, fact), limits)
+    return _move(_without_qr(state), _registered_phase(state, fact), limits)
 
 
 def _unregistered(state: State, fact: SocketChanged, limits: Limits) -> Step:
@@ -343,9 +292,16 @@ def _enter(state: State, phase: Phase, limits: Limits, *effects: Effect) -> Step
     can_send = phase is Phase.CONNECTED and state.sick not in END_TO_END
     deliver = (Deliver(),) if can_send else ()
     timer = ArmTimer(phase=phase, seconds=seconds)
+    if phase is Phase.QR and state.phase is not Phase.QR:
+        state = replace(state, windows=state.windows + 1)
+        effects = (*effects, AskQrWindow(number=state.windows))
     if phase in {Phase.QR, Phase.CONNECTED}:
         state = replace(state, trouble=None, trouble_detail=None)
     return replace(state, phase=phase), (timer, *effects, *deliver)
+
+
+def _without_qr(state: State) -> State:
+    return replace(state, qr=None, held=None, window=0, granted=0, refreshing=False)
 
 
 def _leave(state: State, exit_: Exit) -> Step:
@@ -354,7 +310,7 @@ def _leave(state: State, exit_: Exit) -> Step:
     unlink = wanted and state.phase in {Phase.AUTHENTICATED, Phase.CONNECTED}
     if wanted and not unlink and state.me is not None:
         exit_ = _unconfirmed(exit_)
-    left = replace(state, phase=Phase.STOPPING, qr=None, exit=exit_)
+    left = replace(_without_qr(state), phase=Phase.STOPPING, exit=exit_)
     timer = ArmTimer(phase=Phase.STOPPING, seconds=None)
     stop = StopBrowser(at_once=exit_.cause in UNRESPONSIVE)
     return left, (timer, Unlink() if unlink else stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from actors.telemetry_capacity import CapacityTelemetry
 from actors.telemetry_care import CareTelemetry
 from actors.telemetry_health import HealthTelemetry
 from actors.telemetry_safekeeping import SafekeepingTelemetry
@@ -17,6 +18,7 @@ class Telemetry:
         self.safekeeping = SafekeepingTelemetry(self.registry)
         self.care = CareTelemetry(self.registry)
         self.health = HealthTelemetry(self.registry)
+        self.capacity = CapacityTelemetry(self.registry)
         self.launches = Counter(
             "wafleet_browser_launches",
             "Browser launches by result; raised by a session actor when a launch ends.",

@@ -17,6 +17,7 @@ from api.middleware import answer_problems, observe, set_safe_headers
 from api.numbers import NumberRoutes
 from api.openapi import OpenApiRoutes
 from api.ports import ApiDeps
+from api.pressure import PressureRoutes
 from api.qr import QrRoutes
 from api.recorder import AccessRecorder, record_access
 from api.rules import without_rule
@@ -71,6 +72,7 @@ def build_app(deps: ApiDeps) -> web.Application:
         KeyRoutes(deps, authenticator),
         HealthRoutes(deps),
         MetricsRoutes(deps),
+        PressureRoutes(deps),
         OpenApiRoutes(deps.version),
     ):
         app.add_routes(room.routes())

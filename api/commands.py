@@ -8,27 +8,48 @@ that is refused or late: the supervisor reconciles to it at the next boot.
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from actors.limiter_messages import TellQrLimit
 from actors.messages import (
     Archived,
     ArchiveSession,
     Done,
     EndSession,
+    RefreshQr,
     Refused,
+    Service,
     StartSession,
     StopKind,
+    ToService,
 )
-from api.errors import fleet_down, fleet_timeout, refused
+from actors.verbs import QrVerb, ReconnectVerb, qr_verb, reconnect_verb
+from api.errors import ApiError, fleet_down, fleet_timeout
+from api.refusals import CAPACITY_REACHED, not_permitted, refused
+from api.views import as_of_now
 from storage.store import Desired, Provider, SessionNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from actors.messages import FleetMessage, Reply
     from api.ports import ApiDeps
     from storage.store import SessionRow
+
+
+@dataclass(eq=False, slots=True, kw_only=True, weakref_slot=True)
+class _Turn:
+    """Whose turn it is at a session: `lock` keeps wishes in order.
+
+    `open` are wishes without an answer; `settled` is what holds if the last ones are refused.
+    """
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    open: int = 0
+    settled: Desired = Desired.STOPPED
 
 
 class SessionCommands:
@@ -42,9 +63,10 @@ class SessionCommands:
     def __init__(self, deps: ApiDeps) -> None:
         self._store = deps.store
         self._fleet = deps.fleet
+        self._live = deps.live
         self._now_ms = deps.now_ms
         self._deadline = deps.command_deadline
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
 
     async def start(self, workspace_id: str, session_id: str) -> SessionRow:
         """Let it run; nothing changes if it runs already."""
@@ -119,8 +141,56 @@ class SessionCommands:
         await asked
         return await self._store.session(workspace_id, session_id)
 
-    def _lock(self, session_id: str) -> asyncio.Lock:
-        return self._locks.setdefault(session_id, asyncio.Lock())
+    async def renew_qr(self, workspace_id: str, session_id: str) -> SessionRow:
+        """Show another QR code: in the window that is open, or in a new one.
+
+        Refused as qr_not_permitted where the session shows none, and as qr_limited.
+        """
+        row, phase = await self._as_of_now(workspace_id, session_id)
+        verb = qr_verb(row.status, row.reason, phase)
+        match verb:
+            case QrVerb.REFRESH:
+                await self._ask(lambda reply: RefreshQr(session_id=session_id, reply=reply))
+            case QrVerb.OPEN:
+                await self._ask(lambda reply: _qr_limit(session_id, reply))
+                return await self.start(workspace_id, session_id)
+            case str():
+                raise not_permitted("qr_not_permitted", row.status, row.reason, verb)
+        return await self._store.session(workspace_id, session_id)
+
+    async def reconnect(self, workspace_id: str, session_id: str) -> SessionRow:
+        """Bring it back with its login; nothing changes if it is there or on its way.
+
+        Refused as reconnect_not_permitted.
+        """
+        row, phase = await self._as_of_now(workspace_id, session_id)
+        verb = reconnect_verb(row.status, row.reason, phase)
+        match verb:
+            case ReconnectVerb.NOTHING:
+                return row
+            case ReconnectVerb.START:
+                return await self.start(workspace_id, session_id)
+            case ReconnectVerb.RESTART:
+                return await self.restart(workspace_id, session_id)
+            case str():
+                raise not_permitted("reconnect_not_permitted", row.status, row.reason, verb)
+
+    async def _as_of_now(self, workspace_id: str, session_id: str) -> tuple[SessionRow, str | None]:
+        """Return the session as the board shows it, and the phase of its actor if it has one."""
+        if not self._fleet.alive():
+            raise fleet_down()
+        row = await self._store.session(workspace_id, session_id)
+        live = self._live.get(session_id)
+        return as_of_now(row, live), None if live is None else live.phase
+
+    def _turn(self, session_id: str) -> _Turn:
+        return self._turns.setdefault(session_id, _Turn())
+
+    @asynccontextmanager
+    async def _lock(self, session_id: str) -> AsyncIterator[None]:
+        turn = self._turn(session_id)  # held here: nothing else keeps it
+        async with turn.lock:
+            yield
 
     async def _wish(
         self,
@@ -129,19 +199,43 @@ class SessionCommands:
         desired: Desired,
         build: Callable[[Reply], FleetMessage],
     ) -> None:
-        async with self._lock(session_id):
-            await self._want(workspace_id, session_id, desired)
+        turn = self._turn(session_id)
+        async with turn.lock:
+            before = await self._want(workspace_id, session_id, desired)
+            if not turn.open:
+                turn.settled = before
+            turn.open += 1
             # Tasks begin in the order in which they are made: commands keep the order of wishes,
             # while the wait for the answer does not hold up a later verb.
             asked = asyncio.ensure_future(self._ask(build))
-        await asked
+        full = False
+        try:
+            await asked
+            turn.settled = desired
+        except ApiError as error:
+            full = error.problem.code == CAPACITY_REACHED
+            raise
+        finally:
+            turn.open -= 1
+            if full and not turn.open and turn.settled is Desired.STOPPED:
+                await self._take_back(workspace_id, session_id)
 
-    async def _want(self, workspace_id: str, session_id: str, desired: Desired) -> None:
+    async def _take_back(self, workspace_id: str, session_id: str) -> None:
+        """There was no place: nothing was started, and nothing is to be at the next boot."""
+        async with self._lock(session_id):
+            row = await self._store.session(workspace_id, session_id)
+            if row.desired is Desired.RUNNING:
+                now = self._now_ms()
+                await self._store.set_desired(workspace_id, session_id, Desired.STOPPED, now)
+
+    async def _want(self, workspace_id: str, session_id: str, desired: Desired) -> Desired:
+        """Remember the wish and return what it was before."""
         if not self._fleet.alive():
             raise fleet_down()
         row = await self._store.session(workspace_id, session_id)
         if row.desired is not desired:
             await self._store.set_desired(workspace_id, session_id, desired, self._now_ms())
+        return row.desired
 
     async def _ask(self, build: Callable[[Reply], FleetMessage]) -> None:
         await self._answer(build)
@@ -156,6 +250,12 @@ class SessionCommands:
                 return answer
             case Refused():
                 raise refused(answer)
+
+
+def _qr_limit(session_id: str, reply: Reply) -> ToService:
+    return ToService(
+        service=Service.LIMITER, message=TellQrLimit(session_id=session_id, reply=reply)
+    )
 
 
 def _start(session_id: str) -> Callable[[Reply], FleetMessage]:

@@ -22,16 +22,21 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     409  session_inactive      the number is deactivated; activate it first
     409  provider_unsupported  a number of the Cloud API: nothing that needs a browser works on it
     409  plan_limit_reached    no more sessions; limit_name, limit, used and plan say why
+    409  capacity_reached      the node runs `used` sessions of `limit`; nothing was started
+    409  qr_not_permitted      not in this state; session_status and session_reason say why
+    409  reconnect_not_permitted  not in this state; members as above
     409  <the fleet's code>    the fleet refused the command; its sentence is the detail
     413  body_too_large        more bytes than the limit
     415  media_type_invalid    the body is not declared as application/json in UTF-8, or compressed
     422  fields_invalid        a field or a query parameter is missing, unknown or wrong; see errors
     429  plan_limit_reached    no more messages today (UTC); Retry-After, members as above
+    429  qr_limited            too many QR windows; Retry-After, next_at, limit
     500  internal_error        a fault of wafleet; the log has it under the request id
     503  storage_busy          the database is held by another program; Retry-After
     503  storage_unusable      the database can't be used; the log says why
     503  storage_failed        the database failed otherwise; the log says why
     503  fleet_down            the supervisor does not run or is stopping; Retry-After
+    503  service_down          a part of wafleet is being started again; Retry-After
     503  not_alive, not_ready  /healthz and /readyz; `checks` says which part
     504  fleet_timeout         no answer in time; the command goes on, ask for the session later
     507  storage_full          the disk is full
@@ -63,11 +68,9 @@ from storage.store import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from actors.messages import Refused
     from storage.tenants import PlanLimitReached
 
 PROBLEM_TYPE: Final = "application/problem+json"
-_FLEET_GONE: Final = frozenset({"fleet_down", "shutting_down"})
 _DAY_SECONDS: Final = 86_400
 
 
@@ -216,22 +219,6 @@ def session_stopped(status: str, reason: str) -> ApiError:
             title="The session is stopped",
             detail="Start the session first, then send the message again.",
             members={"session_status": status, "session_reason": reason},
-        )
-    )
-
-
-def refused(answer: Refused) -> ApiError:
-    """Return the error for a command that the fleet refused."""
-    if answer.code in _FLEET_GONE:
-        return fleet_down()
-    if answer.code == SessionNotFound.code:
-        return ApiError(from_store(SessionNotFound()))
-    return ApiError(
-        Problem(
-            status=409,
-            code=answer.code,
-            title="The fleet refused the command",
-            detail=answer.message,
         )
     )
 

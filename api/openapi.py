@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from api.errors import PROBLEM_TYPE
 from api.parsing import read_query
+from api.pressure import PressureOut
 from api.rules import CLOSED, rule_of
 from api.schemas import (
     AcceptedOut,
@@ -104,6 +105,8 @@ OPERATIONS: Final = (
     _verb("stop", "Close the browser, keep the login."),
     _verb("restart", "Close the browser and let the session run again."),
     _verb("logout", "Unlink the device and close the browser."),
+    _verb("qr", "Show another QR code, in the open window or in a new one; 429 after too many."),
+    _verb("reconnect", "Bring the session back with its login; 409 where it has none."),
     _verb("primary", "Make it the workspace's only primary number."),
     _verb("deactivate", "Close the browser, and let it neither run nor send nor be primary."),
     _verb("activate", "Undo deactivate; it stays stopped until it is started."),
@@ -208,6 +211,12 @@ OPERATIONS: Final = (
     ),
     Operation(
         method="get", path="/metrics", summary="Prometheus metrics.", media_type="text/plain"
+    ),
+    Operation(
+        method="get",
+        path="/pressure",
+        summary="How full the node is, and what keeps launches waiting; for the operator.",
+        answer=PressureOut,
     ),
     Operation(
         method="get",

@@ -16,7 +16,8 @@ from api.errors import provider_unsupported, qr_not_available
 from api.lookup import find_session
 from api.parsing import json_response, read_query
 from api.schemas import NoQuery, QrOut
-from api.views import as_of_now, rfc3339
+from api.times import rfc3339
+from api.views import as_of_now
 from storage.store import Desired, Provider, SessionStatus
 
 if TYPE_CHECKING:

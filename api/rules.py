@@ -47,6 +47,8 @@ def _verb(verb: str) -> tuple[tuple[str, str], Rule]:
 _READ: Final = Rule(scope=Scope.SESSION_READ)
 _QR: Final = Rule(scope=Scope.SESSION_WRITE, action="qr.view")
 _VERBS: Final = (
+    "qr",
+    "reconnect",
     "start",
     "stop",
     "restart",
@@ -62,6 +64,7 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = MappingProxyType(
         ("GET", "/healthz"): Rule(open=True),
         ("GET", "/readyz"): Rule(open=True),
         ("GET", "/metrics"): Rule(scope=Scope.SESSION_READ, whole=True, operator=True),
+        ("GET", "/pressure"): Rule(scope=Scope.SESSION_READ, whole=True, operator=True),
         ("GET", "/v1/openapi.json"): Rule(),
         ("POST", "/v1/sessions"): Rule(
             scope=Scope.SESSION_WRITE, action="session.create", whole=True

@@ -53,6 +53,8 @@ class SessionRoutes:
             web.post(f"{one}/stop", self.stop),
             web.post(f"{one}/restart", self.restart),
             web.post(f"{one}/logout", self.logout),
+            web.post(f"{one}/qr", self.renew_qr),
+            web.post(f"{one}/reconnect", self.reconnect),
             web.post(f"{one}/primary", self.primary),
             web.post(f"{one}/activate", self.activate),
             web.post(f"{one}/deactivate", self.deactivate),
@@ -104,6 +106,14 @@ class SessionRoutes:
 
     async def logout(self, request: web.Request) -> web.Response:
         return await self._command(request, self._commands.logout)
+
+    async def renew_qr(self, request: web.Request) -> web.Response:
+        """Show another QR code; 409 where the session shows none, 429 after too many windows."""
+        return await self._command(request, self._commands.renew_qr)
+
+    async def reconnect(self, request: web.Request) -> web.Response:
+        """Bring it back with its login; 409 where it has none, or may not."""
+        return await self._command(request, self._commands.reconnect)
 
     async def delete(self, request: web.Request) -> web.Response:
         """204 once it is gone; 404 for an id that is not (or no longer) known."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from actors.reasons import REASONS
@@ -17,6 +16,7 @@ from api.schemas import (
     SessionOut,
     StatisticsOut,
 )
+from api.times import rfc3339
 from storage.store import SessionStatus
 
 if TYPE_CHECKING:
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from storage.events import EventRow
     from storage.keys import ApiKeyRecord
     from storage.store import MessageRow, SessionRow
-
-
-def rfc3339(ms: int) -> str:
-    """Return UTC milliseconds since the epoch as 2030-01-02T03:04:05.678Z."""
-    whole = datetime.fromtimestamp(ms // 1000, UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
 
 
 def _optional(ms: int | None) -> str | None:

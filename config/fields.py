@@ -77,6 +77,7 @@ def _words(value: object) -> object:
 
 
 Seconds = Annotated[float, BeforeValidator(_no_bool)]
+Number = Annotated[float, BeforeValidator(_no_bool)]
 Count = Annotated[int, BeforeValidator(_no_bool)]
 Place = Annotated[Path, BeforeValidator(_filled)]
 Text = Annotated[str, BeforeValidator(_filled)]

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import PrivateAttr, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from config.capacity import CapacitySettings
 from config.care import CareSettings
 from config.fields import Count, Place, Seconds, Text, Words, count, field, seconds
 from config.health import HealthSettings
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     from pydantic_settings import PydanticBaseSettingsSource
 
 SHORTEST_API_KEY: Final = 16
+MOST_QR_WINDOWS: Final = 5
+QR_PERIOD: Final = 3600.0
+_DAY: Final = 86_400
 _SPKI: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
 
 
-class Settings(CareSettings, HealthSettings, SafekeepingSettings, BaseSettings):
+class Settings(CapacitySettings, CareSettings, HealthSettings, SafekeepingSettings, BaseSettings):
     """Every setting, frozen. Durations are in seconds. Made by `load_settings`."""
 
     model_config = SettingsConfigDict(
@@ -128,6 +132,16 @@ class Settings(CareSettings, HealthSettings, SafekeepingSettings, BaseSettings):
     )
     qr_codes_per_window: Count = count(
         5, 1, 100, "How many QR codes are shown before an unscanned session gives up."
+    )
+    qr_windows: Count = field(
+        MOST_QR_WINDOWS,
+        f"a whole number from 1 to {MOST_QR_WINDOWS} (to 100 with a simulator)",
+        "How many QR windows a session may open within qr_period.",
+    )
+    qr_period: Seconds = field(
+        QR_PERIOD,
+        f"a number of seconds from {QR_PERIOD:g} (from 0.1 with a simulator) to 86400",
+        "The period over which a session's QR windows are counted.",
     )
     launch_slots: Count = count(2, 1, 64, "How many browsers may be starting at the same time.")
 
@@ -260,6 +274,18 @@ class Settings(CareSettings, HealthSettings, SafekeepingSettings, BaseSettings):
     def _one_line(cls, value: str | None) -> str | None:
         if value is not None and not value.isprintable():
             raise ValueError("it holds control characters")
+        return value
+
+    @field_validator("qr_windows", "qr_period")
+    @classmethod
+    def _no_laxer_for_whatsapp(cls, value: float, info: ValidationInfo) -> float:
+        simulated = info.data.get("trusted_spki") is not None
+        if info.field_name == "qr_windows":
+            fits = 1 <= value <= (100 if simulated else MOST_QR_WINDOWS)
+        else:
+            fits = (0.1 if simulated else QR_PERIOD) <= value <= _DAY
+        if not fits:
+            raise ValueError("WhatsApp blocks numbers that ask for too many codes")
         return value
 
     @field_validator("restart_backoff_max")

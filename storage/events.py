@@ -27,7 +27,7 @@ one, `cause`, a reason code, and `seconds`, how long it lasted:
                                since the last sign of life on it. With the second event the last
                                repair (none, free, take_over, reload, restart, snapshot), and
                                detected_seconds: the part of seconds before it was found
-    session.qr                 limiter: a QR window opened, closed, or refused
+    session.qr                 limiter and session: a QR window opened, closed, or refused
     storage, memory, limiter   janitor, memory and limiter actors: what they did and why
 
 Of these (bytes; `before` and `after` what was done):
@@ -51,6 +51,13 @@ Of these (bytes; `before` and `after` what was done):
                                cause (hard_limit, total_limit, max_age), before, after
               kill, recovered, not_recovered
                                cause (kill_limit), before, after
+    session.qr
+              opened           window: its number in the period, limit
+              refused          cause, limit, seconds: until the next one is allowed, next_ms: when
+              closed           cause (scanned, renewed, or the reason of the session's end),
+                               seconds, codes: how many were shown
+    limiter   counted_anew     cause (boot), count: what was granted before the machine's boot, and
+                               counts as granted when it was first seen after it
 """
 
 from __future__ import annotations

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.archive_plan import ArchiveTimes
 from actors.deps import SessionDeps, SessionTimeouts
 from actors.health_book import HealthBook
 from actors.health_state import HealthRules
+from actors.limiter import LimiterActor, LimiterDeps
+from actors.limiter_plan import MARGIN_MS, Limit
+from actors.machine import Machine
+from actors.messages import Service
 from actors.outages import RepairPolicy
+from actors.pool import PoolActor, PoolDeps
+from actors.pool_plan import Rules
+from actors.pressure import Mark, Marks, Needs
 from actors.session import SessionActor
 from actors.state import Limits
+from supervisor import descriptors
 from supervisor.assembly_care import janitor, memory, profile_care
 from supervisor.clerk import Clerk
 from supervisor.deps import FleetDeps
 from supervisor.keeper import Keeper
-from supervisor.parts import new_wa_id, now_ms, uniform
+from supervisor.parts import instant, new_wa_id, now_ms, uniform
 from supervisor.restarts import FusePolicy, RestartPolicy
 from supervisor.safekeeping import Safekeeper
+from supervisor.services import ServiceSpec
 from supervisor.wiring import note_timeout
 
 if TYPE_CHECKING:
@@ -27,9 +36,12 @@ if TYPE_CHECKING:
     from pykka import ActorRef
 
     from actors.browser.profile_care import ProfileCare
+    from actors.service import ServiceActor
+    from config.settings import Settings
     from storage.snapshots import Snapshots
     from supervisor.parts import Parts
-    from supervisor.services import ServiceSpec
+
+MB: Final = 1024 * 1024
 
 
 def session_deps(parts: Parts, profiles: ProfileCare) -> SessionDeps:
@@ -94,7 +106,65 @@ def _health_rules(parts: Parts) -> HealthRules:
 
 def services(parts: Parts, profiles: ProfileCare) -> Sequence[ServiceSpec]:
     """The permanent children beside the sessions, in the order of their start."""
-    return (janitor(parts, profiles), memory(parts))
+    pool = PoolDeps(
+        main=parts.main,
+        rules=pool_rules(parts.settings),
+        look=Machine().look,
+        telemetry=parts.telemetry,
+        monotonic=time.monotonic,
+    )
+    limiter = LimiterDeps(
+        main=parts.main,
+        grants=parts.grants,
+        store=parts.store,
+        limit=qr_limit(parts.settings),
+        instant=instant,
+        telemetry=parts.telemetry,
+    )
+    return (
+        service_spec(Service.LIMITER, LimiterActor, limiter),
+        service_spec(Service.POOL, PoolActor, pool),
+        janitor(parts, profiles),
+        memory(parts),
+    )
+
+
+def qr_limit(settings: Settings) -> Limit:
+    """How often a session may open a QR window."""
+    return Limit(most=settings.qr_windows, period_ms=round(settings.qr_period * 1000) + MARGIN_MS)
+
+
+def service_spec(service: Service, actor: type[ServiceActor], deps: Any) -> ServiceSpec:
+    """How to start a service whose actor is given its deps."""
+
+    def start(incarnation: int, root: ActorRef[Any]) -> ActorRef[Any]:
+        return actor.start(child_id=service.value, incarnation=incarnation, parent=root, deps=deps)
+
+    return ServiceSpec(service=service, start=start)
+
+
+def pool_rules(settings: Settings) -> Rules:
+    """What the pool keeps to."""
+    return Rules(
+        most=settings.max_sessions,
+        slots=settings.launch_slots,
+        interval=settings.pressure_interval,
+        needs=Needs(
+            browser_bytes=settings.browser_memory_mb * MB,
+            reserve_bytes=settings.memory_reserve_mb * MB,
+            session_descriptors=descriptors.SESSION,
+            reserve_descriptors=descriptors.RESERVE,
+            browser_descriptors=descriptors.BROWSER,
+        ),
+        marks=Marks(
+            cpu_pressure=Mark(high=settings.cpu_pressure_high, low=settings.cpu_pressure_low),
+            memory_pressure=Mark(
+                high=settings.memory_pressure_high, low=settings.memory_pressure_low
+            ),
+            load=Mark(high=settings.load_high, low=settings.load_low),
+            memory_used=Mark(high=settings.memory_used_high, low=settings.memory_used_low),
+        ),
+    )
 
 
 def fleet_deps(parts: Parts) -> FleetDeps:
@@ -128,7 +198,6 @@ def fleet_deps(parts: Parts) -> FleetDeps:
             stable_after=settings.stable_after,
         ),
         fuse=FusePolicy(intensity=settings.fleet_intensity, period=settings.fleet_period),
-        slots=settings.launch_slots,
         quarantine=settings.quarantine,
         uniform=uniform,
         monotonic=time.monotonic,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.messages import Reply
+    from actors.pool_messages import Turn
 
 
 class RestartType(StrEnum):
@@ -41,9 +42,10 @@ class ChildSpec:
 class ChildPhase(StrEnum):
     """Where a child stands; the supervisor moves it, on the message named beside each."""
 
-    COUNTING = "counting"  # StartSession: the store is counting its incarnation
-    QUEUED = "queued"  # counted: waits for a launch slot
-    RUNNING = "running"  # a slot was free: its actor runs
+    ASKING = "asking"  # StartSession: the pool is asked whether there is a place for it
+    COUNTING = "counting"  # PlaceGiven: the store is counting its incarnation
+    QUEUED = "queued"  # counted: waits for the pool to grant its launch
+    RUNNING = "running"  # LaunchGranted: its actor runs
     STOPPING = "stopping"  # EndSession: its actor was told to stop
     CLEANING = "cleaning"  # its actor ended; its profile is being removed
     BACKOFF = "backoff"  # ChildExited with a crash: waits for its timer
@@ -52,19 +54,27 @@ class ChildPhase(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class Child:
-    """The supervisor's record of one child; only its own thread touches it."""
+    """The supervisor's record of one child; only its own thread touches it.
+
+    `placed`: the pool has given it a place; `granted`: and its launch, and it is not up yet.
+    `asking` wait for the answer to a start, `waiters` for that to a stop.
+    """
 
     spec: ChildSpec
-    phase: ChildPhase = ChildPhase.COUNTING
+    turn: Turn
+    phase: ChildPhase = ChildPhase.ASKING
     incarnation: int = 0
     ref: Any = None
-    launching: bool = False
+    placed: bool = False
+    granted: bool = False
+    queued_ms: int = 0
     crashes: deque[float] = field(default_factory=deque)
     connected_since: float | None = None
     timer: Any = None
     timer_number: int = 0
     stop: StopKind | None = None
     start_again: bool = False
+    asking: list[Reply] = field(default_factory=list)
     waiters: list[Reply] = field(default_factory=list)
 
 
@@ -79,7 +89,7 @@ def restarts(restart: RestartType, kind: ExitKind) -> bool:
             return False
 
 
-def queued(child: Child, now_ms: int, reason: str = "queued") -> LiveSession:
+def queued(child: Child, reason: str, detail: str | None) -> LiveSession:
     """What the board shows of a child that waits for its launch; no actor speaks for it yet."""
     return LiveSession(
         session_id=child.spec.id,
@@ -87,7 +97,8 @@ def queued(child: Child, now_ms: int, reason: str = "queued") -> LiveSession:
         phase=child.phase.value,
         status=SessionStatus.DISCONNECTED.value,
         reason=reason,
-        since_ms=now_ms,
+        since_ms=child.queued_ms,
+        detail=detail,
     )
 
 

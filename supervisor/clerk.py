@@ -80,6 +80,15 @@ class Clerk:
         except SessionNotFound:
             return
 
+    async def turned_away(self, session_id: str) -> None:
+        """Write that there was no place for a session; nothing if it was deleted."""
+        try:
+            incarnation = await self.store.next_incarnation(session_id)
+        except SessionNotFound:
+            return
+        status = SessionStatus.DISCONNECTED
+        await self.write(session_id, incarnation, status, "capacity_reached")
+
     async def close(self, session_id: str, kind: StopKind, *, spoke: bool) -> None:
         """Finish what ending a session means once its browser is gone.
 

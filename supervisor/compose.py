@@ -29,7 +29,7 @@ from storage.archive_files import ArchiveFiles
 from storage.media_files import MediaFiles
 from storage.space import Space
 from storage.sqlite.snapshots import SnapshotFiles
-from storage.store import Desired, Store
+from storage.store import Desired, SessionRow, Store
 from storage.tenants import DEFAULT
 from storage.vault import SecretBox
 from supervisor.assembly import fleet_deps, keeper, safekeeper
@@ -39,6 +39,7 @@ from supervisor.fleet import FleetSupervisor
 from supervisor.keeper import keeping
 from supervisor.keyring import open_keyring
 from supervisor.parts import Parts, new_wa_id, now_ms
+from supervisor.places import boot_order
 from supervisor.pulse import STALLED_AFTER, Pulse
 from supervisor.reaper import reaping
 from supervisor.recovery import safe_store
@@ -157,6 +158,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             data=data,
             driver=driver,
             store=store,
+            grants=store,
             privacy=store,
             secrets=SecretBox(keyring),
             archives=archives,
@@ -273,13 +275,14 @@ async def _stop_fleet(fleet: FleetPort, deadline: float) -> None:
 
 
 async def _resume(store: Store, fleet: FleetPort) -> None:
-    """Ask for every session that should run; the supervisor staggers them."""
+    """Ask for every session that should run, the weightiest first; the pool staggers them."""
+    wanted: list[SessionRow] = []
     after: str | None = None
     while rows := await store.all_sessions(after=after, limit=PAGE):
-        for row in rows:
-            if row.desired is Desired.RUNNING:
-                fleet.tell(StartSession(session_id=row.id))
+        wanted += (row for row in rows if row.desired is Desired.RUNNING)
         after = rows[-1].id
+    for row in boot_order(wanted):
+        fleet.tell(StartSession(session_id=row.id, boot=True))
 
 
 async def _watch(fleet: FleetPort) -> None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class FleetDeps:
     """`start_child` makes and starts a session actor, without blocking; times are seconds.
 
-    `services` are started before any session, in this order. `recycle_patience` is how long one
-    planned restart keeps others waiting.
+    `services` are started before any session, in this order; without a pool among them no session
+    is ever started. `recycle_patience` is how long one planned restart keeps others waiting.
     """
 
     main: Bridge
@@ -35,7 +35,6 @@ class FleetDeps:
     start_child: Callable[[str, int, ActorRef[Any]], ActorRef[Any]]
     restart: RestartPolicy
     fuse: FusePolicy
-    slots: int
     quarantine: float
     uniform: Callable[[float, float], float]
     monotonic: Callable[[], float]

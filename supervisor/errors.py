@@ -5,7 +5,8 @@
     ├── DataDirUnusable     3          make the directory writable
     ├── KeyUnusable         2          fix or remove the key file
     ├── KekUnusable         7          give the keys with which the data were sealed
-    └── DatabaseLost        5          put a backup back, or move what is left away
+    ├── DatabaseLost        5          put a backup back, or move what is left away
+    └── DescriptorsTooFew   8          raise the limit of open files, or lower max_sessions
     SupervisorDied          70         a defect: see the log; start again (a service manager will)
 
 Errors of the ports keep their own classes: settings 2, Chromium or bundle 4, database 5, address 6.
@@ -50,6 +51,11 @@ class DatabaseLost(StartError):  # noqa: N818
 
     code = "database_lost"
     exit_code = 5
+
+
+class DescriptorsTooFew(StartError):  # noqa: N818
+    code = "descriptors_too_few"
+    exit_code = 8
 
 
 class SupervisorDied(Exception):  # noqa: N818

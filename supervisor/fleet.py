@@ -24,12 +24,18 @@ from actors.messages import (
     Done,
     EndSession,
     FleetMessage,
+    LaunchesBlocked,
     LaunchGateChanged,
+    LaunchGranted,
     OutboxChanged,
     Outcome,
+    PlaceGiven,
+    PlaceRefused,
     RecycleDecided,
     RecycleSession,
+    RefreshQr,
     Refused,
+    Service,
     Shutdown,
     StartSession,
     StopKind,
@@ -38,22 +44,29 @@ from actors.messages import (
     ToService,
     ToSession,
 )
+from actors.pool_messages import Urgency
+from actors.pressure import Cause, gate_cause
 from actors.state import STOP_REASONS
-from storage.store import SessionNotFound, SessionStatus
-from supervisor.admission import LaunchSlots
-from supervisor.child import Child, ChildPhase, ChildSpec, RestartType, queued, restarts, stronger
+from supervisor.child import Child, ChildPhase, restarts, stronger
 from supervisor.clerk import not_cleaned
+from supervisor.places import answer_start
 from supervisor.recycles import Recycles
 from supervisor.relay import Relay, answer
 from supervisor.restarting import FUSE, Restarting
 from supervisor.services import Services
+from supervisor.starting import Starting
 
 if TYPE_CHECKING:
+    from actors.messages import Reply
+    from storage.store import SessionStatus
     from supervisor.deps import FleetDeps
 
 log = structlog.get_logger(__name__)
 
 STORE_DEADLINE: Final = 60.0
+SHUTTING_DOWN: Final = Refused(
+    code="shutting_down", message="wafleet is stopping; start it again first."
+)
 
 
 class FleetSupervisor(BaseActor):
@@ -64,9 +77,9 @@ class FleetSupervisor(BaseActor):
         self._deps = deps
         self._calls = Calls(self.actor_ref)
         self._children: dict[str, Child] = {}
-        self._slots = LaunchSlots(deps.slots)
         self._restarting = Restarting(self, self.actor_ref, deps)
         self._shutdown: Shutdown | None = None
+        deps.telemetry.capacity.mailboxes.watch("root", self.actor_ref)
         self._services = Services(
             specs=deps.services,
             root=self.actor_ref,
@@ -75,36 +88,47 @@ class FleetSupervisor(BaseActor):
             telemetry=deps.telemetry,
             uniform=deps.uniform,
             monotonic=deps.monotonic,
-            started=lambda _service: None,
+            started=self._service_started,
         )
         self._relay = Relay(self._children, self._services)
         self._recycles = Recycles(self, deps)
+        self._starting = Starting(
+            self,
+            root=self.actor_ref,
+            children=self._children,
+            calls=self._calls,
+            restarting=self._restarting,
+            tell=self._services.tell,
+            deps=deps,
+        )
+        self._places = self._starting.places
 
     # ---- messages in -----------------------------------------------------------------------------
 
     def handle(self, message: FleetMessage) -> None:
         match message:
             case Begin():
+                self._hold_launches()
                 self._services.start_all()
                 log.info("fleet_started")
             case Outcome():
                 self._calls.settle(message)
-            case StartSession(session_id=session_id, reply=reply):
-                answer(reply, self._start(session_id))
+            case StartSession(session_id=session_id, reply=reply, boot=boot):
+                self._start(session_id, reply, Urgency.BOOT if boot else Urgency.PERSON)
             case EndSession():
                 self._end_session(message)
-            case OutboxChanged() | ArchiveSession() | ToSession() | ToService():
+            case OutboxChanged() | ArchiveSession() | RefreshQr() | ToSession() | ToService():
                 self._relay.pass_on(message)
             case RecycleSession(session_id=session_id, incarnation=incarnation):
                 self._recycles.ask(message, self._current(session_id, incarnation))
             case RecycleDecided(child_id=child_id, incarnation=incarnation):
                 self._recycles.decided(message, self._current(child_id, incarnation))
             case LaunchGateChanged():
-                self._gate_changed()
+                self._hold_launches()
             case ChildUp(child_id=child_id, incarnation=incarnation):
-                if self._current(child_id, incarnation) is not None:
-                    self._slots.leave(child_id)
-                    self._admit()
+                child = self._current(child_id, incarnation)
+                if child is not None:
+                    self._places.launched(child)
             case ChildStable(child_id=child_id, incarnation=incarnation):
                 child = self._current(child_id, incarnation)
                 if child is not None:
@@ -114,90 +138,43 @@ class FleetSupervisor(BaseActor):
                 self._child_exited(message)
             case TimerFired():
                 self._timer_fired(message)
+            case PlaceGiven() | PlaceRefused() | LaunchGranted() | LaunchesBlocked():
+                self._places.heard(message)
             case Shutdown():
                 self._shut_down(message)
             case _:
                 assert_never(message)
 
+    def _start(self, session_id: str, reply: Reply | None, urgency: Urgency) -> None:
+        if self._shutdown is None:
+            self._starting.start(session_id, reply, urgency)
+        else:
+            answer(reply, SHUTTING_DOWN)
+
+    def _service_started(self, service: Service) -> None:
+        if service is Service.POOL:
+            self._places.tell_all()
+
     def _current(self, child_id: str, incarnation: int) -> Child | None:
         child = self._children.get(child_id)
         return child if child is not None and child.incarnation == incarnation else None
 
-    # ---- starting --------------------------------------------------------------------------------
+    # ---- holding launches ------------------------------------------------------------------------
 
-    def _start(self, session_id: str) -> Answer:
-        if self._shutdown is not None:
-            return Refused(
-                code="shutting_down", message="wafleet is stopping; start it again first."
-            )
-        child = self._children.get(session_id)
-        if child is None:
-            self._children[session_id] = child = Child(spec=self._spec(session_id))
-            self._count(child)
-        elif child.stop is StopKind.DELETE:
-            return Refused(code="session_not_found", message="The session is being deleted.")
-        elif child.phase in {ChildPhase.STOPPING, ChildPhase.CLEANING}:
-            child.start_again = True
-        elif child.phase in {ChildPhase.BACKOFF, ChildPhase.QUARANTINED}:
-            child.crashes.clear()  # asked for by a person: from the beginning, and now
-            self._count(child)
-        return Done()
-
-    def _spec(self, session_id: str) -> ChildSpec:
-        return ChildSpec(
-            id=session_id,
-            start=lambda number: self._deps.start_child(session_id, number, self.actor_ref),
-            restart=RestartType.TRANSIENT,
-        )
-
-    def _count(self, child: Child) -> None:
-        """Let the store count a new incarnation; the child is queued when it answers."""
-        self._restarting.disarm(child)
-        child.phase = ChildPhase.COUNTING
-        child.stop = None
-        child.start_again = False
-        work = partial(self._deps.clerk.count, child.spec.id)
-        then = partial(self._counted, child)
-        self._calls.place(self._deps.main, work, then, deadline=STORE_DEADLINE)
-
-    def _counted(self, child: Child, outcome: Outcome) -> None:
-        if self._children.get(child.spec.id) is not child or child.phase is not ChildPhase.COUNTING:
-            return
-        if isinstance(outcome.error, SessionNotFound):
-            self._finish(child, Done())
-        elif outcome.error is not None:
-            log.warning("incarnation_not_counted", error=type(outcome.error).__name__)
-            self._crashed(child, "storage_failed")
+    def _hold_launches(self) -> None:
+        """The fuse or the gate may have changed; the gate's reason is shown as it is."""
+        reason = self._deps.gate.reason
+        if reason is not None:
+            self._places.hold(gate_cause(reason), reason)
+        elif self._restarting.fuse_is_open():
+            self._places.hold(Cause.FLEET_CRASHES)
         else:
-            child.incarnation = outcome.value
-            child.phase = ChildPhase.QUEUED
-            self._show_queued(child)
-            self._slots.ask(child.spec.id)
-            self._admit()
-
-    def _show_queued(self, child: Child) -> None:
-        reason = self._deps.gate.reason or "queued"
-        self._deps.board.put(queued(child, self._deps.now_ms(), reason))
-
-    def _gate_changed(self) -> None:
-        """Say to those who wait what they wait for now; or nobody has to wait any more."""
-        for child in self._children.values():
-            if child.phase is ChildPhase.QUEUED:
-                self._show_queued(child)
-        self._admit()
+            self._places.hold(None)
 
     def launches_wait(self) -> bool:
         """Recycles: whether a session that is stopped now could not come back at once."""
-        return self._deps.gate.reason is not None or self._restarting.fuse_is_open()
-
-    def _admit(self) -> None:
-        if self.launches_wait():
-            return
-        for session_id in self._slots.admit():
-            child = self._children[session_id]
-            child.phase = ChildPhase.RUNNING
-            child.connected_since = None
-            child.ref = child.spec.start(child.incarnation)
+        self._hold_launches()
+        return self._places.held
 
     # ---- stopping --------------------------------------------------------------------------------
 
@@ -211,6 +188,9 @@ class FleetSupervisor(BaseActor):
             child.waiters.append(message.reply)
         again = message.kind is StopKind.RESTART and self._shutdown is None
         child.start_again = again and child.stop is not StopKind.DELETE
+        if child.start_again:
+            urgency = Urgency.RELAUNCH if message.reply is None else Urgency.PERSON
+            child.turn = self._places.turn(urgency)
         match child.phase:
             case ChildPhase.RUNNING:
                 self._tell_stop(child, message.kind)
@@ -218,7 +198,8 @@ class FleetSupervisor(BaseActor):
                 self._tell_stronger(child, message.kind)
             case _:
                 self._restarting.disarm(child)
-                self._slots.leave(child.spec.id)
+                self._places.launched(child)
+                answer_start(child, Done())
                 child.stop = message.kind
                 self._clean(child, spoke=False)
 
@@ -226,12 +207,10 @@ class FleetSupervisor(BaseActor):
         """Answer at once where nothing has to be done; else return a record to do it with."""
         match message.kind:
             case StopKind.RESTART:
-                answer(message.reply, self._start(message.session_id))
+                self._start(message.session_id, message.reply, Urgency.PERSON)
                 return None
             case StopKind.DELETE | StopKind.LOGOUT:
-                child = Child(spec=self._spec(message.session_id))
-                self._children[message.session_id] = child
-                return child
+                return self._starting.new_child(message.session_id, Urgency.PERSON)
             case _:
                 answer(message.reply, Done())
                 return None
@@ -239,6 +218,7 @@ class FleetSupervisor(BaseActor):
     def recycle(self, child: Child, detail: str) -> None:
         """Recycles: restart it; it runs, and nobody wants anything else of it."""
         child.start_again = True
+        child.turn = self._places.turn(Urgency.RELAUNCH)
         self._tell_stop(child, StopKind.RECYCLE, detail)
 
     def _tell_stop(self, child: Child, kind: StopKind, detail: str | None = None) -> None:
@@ -269,13 +249,12 @@ class FleetSupervisor(BaseActor):
             cause=message.cause,
         )
         child.ref = None
-        self._slots.leave(child.spec.id)
+        self._places.launched(child)
         if child.stop is None and restarts(child.spec.restart, message.kind):
             self._crashed(child, message.cause, message.detail)
         else:
             expected = STOP_REASONS[child.stop] if child.stop else message.cause
             self._clean(child, spoke=message.cause == expected)
-        self._admit()
 
     def _clean(self, child: Child, *, spoke: bool) -> None:
         """It has no actor any more: do what ending it means, then answer and forget."""
@@ -297,37 +276,42 @@ class FleetSupervisor(BaseActor):
     def _finish(self, child: Child, answer: Answer) -> None:
         self._answer_waiters(child, answer)
         if child.start_again and self._shutdown is None:
-            if child.stop is not StopKind.RECYCLE:  # that was nobody's wish to begin anew
-                child.crashes.clear()
-            self._count(child)
+            self._starting.again(child)
         else:
-            self._forget(child)
+            self.forget(child)
 
-    def _forget(self, child: Child) -> None:
+    def forget(self, child: Child) -> None:
+        """It has ended, or never began: nothing of it is left."""
         self._recycles.over(child.spec.id)
         self._restarting.disarm(child)
-        self._slots.leave(child.spec.id)
+        self._places.leave(child)
         self._deps.board.drop(child.spec.id, child.incarnation)
         self._children.pop(child.spec.id, None)
         self._answer_waiters(child, Done())
+        answer_start(child, SHUTTING_DOWN if self._shutdown is not None else Done())
         self._maybe_done()
 
     # ---- crashes and timers ----------------------------------------------------------------------
+
+    def not_started(self, child: Child, cause: str) -> None:
+        """Starting: the store did not count it."""
+        self._crashed(child, cause)
 
     def _crashed(self, child: Child, cause: str, detail: str | None = None) -> None:
         self._recycles.over(child.spec.id)
         if self._shutdown is None:
             self._restarting.crashed(child, cause, detail)
+            self._hold_launches()
         else:
             self._restarting.note(child, cause, self._deps.monotonic())
-            self._forget(child)
+            self.forget(child)
 
     def _timer_fired(self, timer: TimerFired) -> None:
         if timer.name == "shutdown":
             self._give_up()
         elif timer.name == FUSE:
             if self._restarting.fuse_closed(timer):
-                self._admit()
+                self._hold_launches()
         elif not self._services.timer_fired(timer):
             child = self._children.get(timer.name)
             if child is not None:
@@ -335,15 +319,16 @@ class FleetSupervisor(BaseActor):
 
     def start_anew(self, child: Child) -> None:
         """Restarting: its pause is over."""
-        self._count(child)
+        self._starting.count(child, Urgency.RELAUNCH)
 
     def write_status(self, child: Child, status: SessionStatus, reason: str, detail: str) -> None:
         """Restarting: say in the store what became of a child that has no actor."""
         clerk = self._deps.clerk
         work = partial(clerk.write, child.spec.id, child.incarnation, status, reason, detail)
-        self._calls.place(self._deps.main, work, self._written, deadline=STORE_DEADLINE)
+        self._calls.place(self._deps.main, work, self.written, deadline=STORE_DEADLINE)
 
-    def _written(self, outcome: Outcome) -> None:
+    def written(self, outcome: Outcome) -> None:
+        """What was to stand in the store stands there, or does not."""
         if outcome.error is not None:
             log.error("status_not_written", error=type(outcome.error).__name__)
 
@@ -361,7 +346,7 @@ class FleetSupervisor(BaseActor):
             elif child.phase is ChildPhase.STOPPING:
                 self._tell_stronger(child, StopKind.SHUTDOWN)
             elif child.phase is not ChildPhase.CLEANING:
-                self._forget(child)
+                self.forget(child)
         self._maybe_done()
 
     def _maybe_done(self) -> None:
@@ -379,6 +364,7 @@ class FleetSupervisor(BaseActor):
             return
         left = sorted(self._children)
         log.error("fleet_stop_timed_out", sessions=len(left))
+        self._services.stop_all()
         self._shutdown.reply.put(Refused(code="stop_timed_out", message=f"{len(left)} left"))
         self.end()
 

@@ -6,9 +6,12 @@ import random
 import secrets
 import time
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from actors.gate import LaunchGate
+from actors.limiter_plan import Instant
 from actors.usage import UsageBoard
 from storage.space import Space
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from actors.telemetry import Telemetry
     from config.settings import Settings
     from storage.archives import Archives
+    from storage.grants import GrantLog
     from storage.media import MediaStore
     from storage.privacy import Privacy
     from storage.secrets import Secrets
@@ -36,6 +40,7 @@ class Parts:
     data: DataDir
     driver: BrowserDriver
     store: Store
+    grants: GrantLog
     privacy: Privacy
     secrets: Secrets
     archives: Archives
@@ -52,6 +57,17 @@ class Parts:
 def now_ms() -> int:
     """Return wall-clock milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+def instant() -> Instant:
+    """Return this moment by the clock of the machine's boot, and by the wall clock."""
+    boot_ms = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+    return Instant(boot_id=_boot_id(), boot_ms=boot_ms, wall_ms=now_ms())
+
+
+@cache
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
 def new_wa_id() -> str:

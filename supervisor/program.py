@@ -16,6 +16,7 @@ import structlog
 from actors.browser.driver import LaunchFailed
 from api.server import ListenFailed
 from storage.store import StoreError
+from supervisor import descriptors
 from supervisor.compose import Running, node
 from supervisor.errors import StartError, SupervisorDied
 
@@ -46,6 +47,7 @@ def run(
     # every one of them is stuck
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     try:
+        descriptors.require(descriptors.raise_limit(), settings.max_sessions)
         asyncio.run(_serve(settings, announce, stopping))
     except (StartError, LaunchFailed, StoreError, ListenFailed, SupervisorDied) as error:
         return _complain(error.code, str(error), _exit_code(error))

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, assert_never
 
 from actors.base import tell
-from actors.messages import ArchiveSession, OutboxChanged, Refused, ToService, ToSession
+from actors.messages import (
+    ArchiveSession,
+    OutboxChanged,
+    RefreshQr,
+    Refused,
+    ToService,
+    ToSession,
+)
 from supervisor.services import service_down
 
 if TYPE_CHECKING:
@@ -23,7 +30,9 @@ class Relay:
         self._children = children
         self._services = services
 
-    def pass_on(self, message: OutboxChanged | ArchiveSession | ToSession | ToService) -> None:
+    def pass_on(
+        self, message: OutboxChanged | ArchiveSession | RefreshQr | ToSession | ToService
+    ) -> None:
         """Hand it on; who asks for something that is not there is told so."""
         match message:
             case OutboxChanged(session_id=session_id):
@@ -32,6 +41,10 @@ class Relay:
                 if not self._to_session(session_id, message):
                     gone = "The session is not running; start it, then archive it."
                     answer(reply, Refused(code="not_connected", message=gone))
+            case RefreshQr(session_id=session_id, reply=reply):
+                if not self._to_session(session_id, message):
+                    gone = "The session is not running; start it first."
+                    answer(reply, Refused(code="not_at_qr", message=gone))
             case ToSession(session_id=session_id, incarnation=incarnation, message=passed):
                 child = self._children.get(session_id)
                 if child is not None and child.incarnation == incarnation:

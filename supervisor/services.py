@@ -132,6 +132,7 @@ class Services:
         running.incarnation += 1
         running.timer = None
         running.ref = running.spec.start(running.incarnation, self._root)
+        self._telemetry.capacity.mailboxes.watch(running.spec.service.value, running.ref)
         self._started(running.spec.service)
 
     def _plan_restart(self, running: _Running, cause: str) -> None:

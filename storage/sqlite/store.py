@@ -14,6 +14,7 @@ from storage.sqlite.audit import AccessTable
 from storage.sqlite.connection import open_connections
 from storage.sqlite.events import EventTable
 from storage.sqlite.files import prepare_file
+from storage.sqlite.grants import GrantTable
 from storage.sqlite.ids import MonotonicIds
 from storage.sqlite.keys import KeyTable
 from storage.sqlite.media import MediaTable
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from storage.archives_index import ArchiveIndex
     from storage.audit import AccessLog
     from storage.events import EventLog
+    from storage.grants import GrantLog
     from storage.keys import Keys
     from storage.media_index import MediaIndex
     from storage.privacy import Privacy
@@ -72,6 +74,7 @@ class SqliteStore(
     PrivacyTable,
     RetentionTable,
     AdoptionTable,
+    GrantTable,
 ):
     """Implements every port of storage; made by `open_store`, used on the loop that opened it."""
 
@@ -121,6 +124,15 @@ if TYPE_CHECKING:
     def _implements_the_ports(
         store: SqliteStore,
     ) -> tuple[
-        Store, Tenants, Keys, EventLog, AccessLog, ArchiveIndex, MediaIndex, Privacy, Adoptions
+        Store,
+        Tenants,
+        Keys,
+        EventLog,
+        AccessLog,
+        ArchiveIndex,
+        MediaIndex,
+        Privacy,
+        Adoptions,
+        GrantLog,
     ]:
-        return store, store, store, store, store, store, store, store, store
+        return store, store, store, store, store, store, store, store, store, store

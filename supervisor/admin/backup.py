@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from api.views import rfc3339
+from api.times import rfc3339
 from storage.privacy import MediaPointer
 from storage.sqlite import migrations
 from storage.sqlite.backup import Pace, check_copy, pinned

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from api.views import rfc3339
+from api.times import rfc3339
 from config.errors import SettingsError
 from config.logging import configure_logging
 from config.settings import load_settings

@@ -143,6 +143,20 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     assert "[listen_failed]" in done.stderr
 
 
+def test_a_limit_of_open_files_that_is_too_low_is_named(tmp_path: Path) -> None:
+    """Exit code 8, before anything is opened; what may be raised is raised first."""
+    arguments = ["prlimit", "--nofile=200:900", sys.executable, "-m", "supervisor", "run"]
+    env = {**os.environ, "WAFLEET_DATA_DIR": str(tmp_path / "data")}
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, timeout=60, env=env, check=False
+    )
+    assert done.returncode == 8, done.stderr
+    assert "limit of 900 open files" in done.stderr
+    assert "928" in done.stderr
+    assert "[descriptors_too_few]" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_the_settings_are_printed_with_secrets_masked(tmp_path: Path) -> None:
     """`python -m supervisor config` tells the value and where it comes from, never the key."""
     file = tmp_path / "wafleet.toml"

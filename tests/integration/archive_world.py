@@ -201,6 +201,7 @@ async def world(
             data=data,
             driver=driver,
             store=store,
+            grants=store,
             privacy=store,
             secrets=SecretBox(RING),
             archives=archives,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from actors.base import ChildActor, tell
 from actors.bridge import Bridge
 from actors.live import LiveBoard
+from actors.machine import Machine
 from actors.messages import (
     Answer,
     ChildUp,
@@ -19,34 +21,62 @@ from actors.messages import (
     ExitKind,
     RecycleDecided,
     RecycleProposed,
+    Service,
     Shutdown,
     StartSession,
     StopKind,
     StopSession,
 )
+from actors.pool import PoolActor, PoolDeps
+from actors.pool_plan import Rules
+from actors.pressure import Mark, Marks, Needs
 from actors.state import STOP_REASONS
 from actors.telemetry import Telemetry
 from storage.sqlite import open_store
 from storage.store import SessionStatus
 from storage.tenants import DEFAULT
+from supervisor.assembly import service_spec
 from supervisor.clerk import Clerk
 from supervisor.compose import FleetPort
 from supervisor.deps import FleetDeps
 from supervisor.fleet import FleetSupervisor
 from supervisor.parts import now_ms
 from supervisor.restarts import FusePolicy, RestartPolicy
+from supervisor.services import ServiceSpec
 from tests.integration.archive_support import archive_files
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from pykka import ActorRef
 
-    from storage.store import Store
+    from actors.pressure import Readings
+    from storage.sqlite import SqliteStore
 
 ASK = 20.0
+MACHINE = Machine()
+CALM = Mark(high=100, low=100)
+"""Never too high: what else the machine does is not these tests' business."""
+RULES = Rules(
+    most=50,
+    slots=4,
+    interval=0.02,
+    needs=Needs(
+        browser_bytes=1,
+        reserve_bytes=0,
+        session_descriptors=1,
+        reserve_descriptors=0,
+        browser_descriptors=1,
+    ),
+    marks=Marks(
+        cpu_pressure=CALM,
+        memory_pressure=CALM,
+        load=Mark(high=1e6, low=1e6),
+        memory_used=CALM,
+    ),
+)
 
 
 class Crash(Exception):  # noqa: N818
@@ -81,6 +111,8 @@ class Child(ChildActor):
                     agreed=cause != "unwanted",
                 )
                 self.tell_parent(decided)
+            case threading.Event():
+                message.wait(ASK)
             case BaseException() as error:
                 raise error
             case _:
@@ -92,15 +124,16 @@ class Child(ChildActor):
 
 @dataclass
 class World:
-    """A fleet, its store, and every child that was ever started, in order."""
+    """A fleet, its store, and every pool and child that was ever started, in order."""
 
     port: FleetPort
     ref: ActorRef[Any]
-    store: Store
+    store: SqliteStore
     workspace_id: str
     board: LiveBoard
     telemetry: Telemetry
     directory: Path
+    pools: list[ActorRef[Any]]
     children: list[tuple[str, int, ActorRef[Any]]] = field(default_factory=list)
     up: bool = True
     deaf: bool = False
@@ -116,6 +149,10 @@ class World:
         return await self.port.ask(
             lambda r: EndSession(session_id=session_id, kind=kind, reply=r), ASK
         )
+
+    async def boot(self, *session_ids: str) -> None:
+        for session_id in session_ids:
+            self.port.tell(StartSession(session_id=session_id, boot=True))
 
     async def child(self, session_id: str, number: int) -> ActorRef[Any]:
         """Wait for the n-th child of a session and return its ref."""
@@ -137,8 +174,15 @@ class World:
 
 
 @asynccontextmanager
-async def world(tmp_path: Path, **changes: Any) -> AsyncIterator[World]:
-    """Run a fleet while the block runs."""
+async def world(
+    tmp_path: Path,
+    *,
+    rules: Rules = RULES,
+    look: Callable[[], Readings] = MACHINE.look,
+    services: Sequence[ServiceSpec] = (),
+    **changes: Any,
+) -> AsyncIterator[World]:
+    """Run a fleet while the block runs; its pool is real, unless one is among the services."""
     (tmp_path / "sessions").mkdir()
     async with open_store(tmp_path / "db", busy_timeout_ms=1000) as store:
         main = Bridge(asyncio.get_running_loop(), "main")
@@ -169,12 +213,28 @@ async def world(tmp_path: Path, **changes: Any) -> AsyncIterator[World]:
                 intensity=3, period=60, first=0.001, longest=0.01, stable_after=3600
             ),
             "fuse": FusePolicy(intensity=1000, period=60),
-            "slots": 4,
             "quarantine": 3600.0,
             "uniform": lambda _low, high: high,
             "monotonic": time.monotonic,
             "now_ms": now_ms,
         }
+        pool = PoolDeps(
+            main=main,
+            rules=rules,
+            look=look,
+            telemetry=deps["telemetry"],
+            monotonic=time.monotonic,
+        )
+        pools: list[ActorRef[Any]] = []
+
+        def start_pool(incarnation: int, root: ActorRef[Any]) -> ActorRef[Any]:
+            ref = service_spec(Service.POOL, PoolActor, pool).start(incarnation, root)
+            pools.append(ref)
+            return ref
+
+        if not any(spec.service is Service.POOL for spec in services):
+            services = (ServiceSpec(service=Service.POOL, start=start_pool), *services)
+        deps["services"] = services
         ref = FleetSupervisor.start(FleetDeps(**{**deps, **changes}))
         here = World(
             FleetPort(ref),
@@ -184,6 +244,7 @@ async def world(tmp_path: Path, **changes: Any) -> AsyncIterator[World]:
             deps["board"],
             deps["telemetry"],
             tmp_path / "sessions",
+            pools,
         )
         made.append(here)
         yield here

@@ -293,6 +293,9 @@ async def test_every_change_and_every_qr_view_is_noted(
     one = await tenant(api, "one")
     rule, body = RULES[method, template], BODIES.get((method, template))
     path = template.replace("{key}", one.key_id)
+    if template.endswith("/reconnect"):  # there has to be something to bring back
+        api.live.drop(one.session, 1)
+        await api.set_status(one.session, SessionStatus.FAILED, "conflict")
     answer = await one.call(method, filled(path, "a", one.message), body)
     assert answer.status < 300, answer.raw
     [entry] = await entries(api, one.id, 1)

@@ -22,7 +22,10 @@ from actors.messages import (
     EndSession,
     OutboxChanged,
     StartSession,
+    ToService,
 )
+from actors.pool_messages import PoolReport, TellPressure
+from actors.pressure import Cause, Readings
 from api.app import ApiDeps, build_app
 from api.server import ListenFailed, serving
 from storage.sqlite import open_store
@@ -73,6 +76,8 @@ class RecordingFleet:
                 await self.on_ask(message)
         if isinstance(self.answer, Exception):
             raise self.answer
+        if isinstance(message, ToService) and self.answer == Done():
+            return service_answer(message.message)
         if isinstance(message, ArchiveSession) and self.answer == Done():
             return Archived(generation=7, bytes=1234, pause_seconds=0.125, seconds=1.5)
         return self.answer
@@ -85,6 +90,23 @@ class RecordingFleet:
         return [_word(message) for message in self.messages]
 
 
+def service_answer(message: object) -> Answer:
+    match message:
+        case TellPressure():
+            return PoolReport(
+                limit=50,
+                in_use=3,
+                slots=2,
+                launching=("a",),
+                waiting=("b",),
+                blocked=Cause.MEMORY,
+                blocked_seconds=1.5,
+                readings=Readings(memory_available=5, descriptors_used=7, load=0.5),
+            )
+        case _:
+            return Done()
+
+
 def _word(message: FleetMessage) -> str:
     match message:
         case StartSession():
@@ -95,6 +117,8 @@ def _word(message: FleetMessage) -> str:
             return "outbox"
         case ArchiveSession():
             return "archive"
+        case ToService(message=passed):
+            return type(passed).__name__
         case _:
             return type(message).__name__
 

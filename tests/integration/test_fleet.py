@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,7 +34,7 @@ from storage.store import (
 from supervisor.clerk import UNTOLD
 from supervisor.parts import now_ms
 from supervisor.restarts import FusePolicy, RestartPolicy
-from tests.integration.fleet_world import ASK, Crash, Leave, World, world
+from tests.integration.fleet_world import ASK, RULES, Crash, Leave, World, world
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ async def test_crashes_are_forgiven_after_a_stable_time(tmp_path: Path) -> None:
 
 async def test_launch_slots_bound_what_starts_at_once(tmp_path: Path) -> None:
     """The third waits, shown as queued, until one of the first two is up."""
-    async with world(tmp_path, slots=2) as fleet:
+    async with world(tmp_path, rules=replace(RULES, slots=2)) as fleet:
         fleet.up = False
         ids = [await fleet.session(name) for name in ("one", "two", "three")]
         for session_id in ids:

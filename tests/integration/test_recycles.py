@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,7 @@ from actors.messages import (
     ToSession,
 )
 from supervisor.restarts import FusePolicy, RestartPolicy
-from tests.integration.fleet_world import ASK, Leave, World, world
+from tests.integration.fleet_world import ASK, RULES, Leave, World, world
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ async def test_a_closed_gate_queues_launches_and_says_why(tmp_path: Path) -> Non
 
 async def test_a_gate_that_closes_says_so_to_those_that_wait_already(tmp_path: Path) -> None:
     gate = LaunchGate()
-    async with world(tmp_path, gate=gate, slots=1) as fleet:
+    async with world(tmp_path, gate=gate, rules=replace(RULES, slots=1)) as fleet:
         fleet.up = False
         ids = [await fleet.session(name) for name in ("one", "two")]
         for session in ids:

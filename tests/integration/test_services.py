@@ -84,19 +84,19 @@ async def test_a_crash_costs_one_restart_of_one_service(
     tmp_path: Path, error: BaseException
 ) -> None:
     services = Services()
-    specs = [services.spec(Service.POOL), services.spec(Service.MEMORY)]
+    specs = [services.spec(Service.JANITOR), services.spec(Service.MEMORY)]
     async with world(tmp_path, services=specs) as here:
         session = await here.session("a")
         assert await here.start(session) == Done()
         child = await here.child(session, 1)
-        await eventually_async(is_incarnation(here, Service.POOL, 1))
+        await eventually_async(is_incarnation(here, Service.JANITOR, 1))
         tell(services.refs[0], error)
-        await eventually_async(is_incarnation(here, Service.POOL, 2))
+        await eventually_async(is_incarnation(here, Service.JANITOR, 2))
         assert await ping(here, Service.MEMORY) == 1
         assert child.is_alive()
         assert here.lives(session) == 1
         metric = here.telemetry.registry.get_sample_value(
-            "wafleet_service_restarts_total", {"service": "pool"}
+            "wafleet_service_restarts_total", {"service": "janitor"}
         )
         assert metric == 1.0
     assert not any(ref.is_alive() for ref in services.refs)
@@ -125,10 +125,10 @@ async def test_who_asks_a_missing_service_is_told(tmp_path: Path) -> None:
 async def test_a_stale_exit_changes_nothing(tmp_path: Path) -> None:
     """The former incarnation's last word comes after the next one runs."""
     services = Services()
-    async with world(tmp_path, services=[services.spec(Service.POOL)]) as here:
-        await eventually_async(is_incarnation(here, Service.POOL, 1))
+    async with world(tmp_path, services=[services.spec(Service.JANITOR)]) as here:
+        await eventually_async(is_incarnation(here, Service.JANITOR, 1))
         tell(services.refs[0], RuntimeError("x"))
-        await eventually_async(is_incarnation(here, Service.POOL, 2))
-        services.spec(Service.POOL).start(1, here.ref).stop()
-        assert await ping(here, Service.POOL) == 2
+        await eventually_async(is_incarnation(here, Service.JANITOR, 2))
+        services.spec(Service.JANITOR).start(1, here.ref).stop()
+        assert await ping(here, Service.JANITOR) == 2
         assert len(services.refs) == 3

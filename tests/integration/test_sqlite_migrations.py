@@ -34,6 +34,7 @@ ALL = (
     "0009_events",
     "0010_access_log",
     "0011_archives_media",
+    "0012_limiter_log",
 )
 
 

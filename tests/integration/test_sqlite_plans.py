@@ -10,6 +10,8 @@ import pytest
 
 from storage.archives_index import NewArchive
 from storage.audit import NewAccess
+from storage.events import EventType
+from storage.grants import Grant, GrantKind
 from storage.privacy import NewMedia
 from storage.sqlite import SqliteStore, open_store
 from storage.sqlite.connection import READERS
@@ -140,6 +142,20 @@ async def _rest(store: SqliteStore, home: str, session: str, key: str) -> None:
     await store.media(home, media.id)
     await store.pointed_media(["m", "n"])
     await store.drop_media(home, media.id)
+    grant = Grant(
+        session_id=session,
+        kind=GrantKind.QR_WINDOW,
+        key="1",
+        boot_id="b",
+        boot_ms=1,
+        wall_ms=NOW,
+    )
+    for _ in range(2):  # for the first time, and once more
+        await store.record_grant(grant, EventType.SESSION_QR, {})
+    await store.record_event(session, EventType.LIMITER, {}, NOW)
+    await store.grants(GrantKind.QR_WINDOW)
+    await store.move_grants([grant])
+    await store.drop_grants([grant])
 
 
 async def traced(store: SqliteStore, act: Callable[[SqliteStore], object]) -> list[str]:

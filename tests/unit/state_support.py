@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.browser.driver import PageLoaded, QrIssued, SocketChanged
-from actors.events import Began, Launched
+from actors.events import Began, Launched, QrGranted
 from actors.state import Limits, State, step
 
 if TYPE_CHECKING:
@@ -50,6 +50,6 @@ def run(*events: Event, state: State | None = None) -> tuple[State, list[Effect]
     return current, list(effects)
 
 
-TO_QR = (Began(), Launched(), loaded(), UNPAIRED, QrIssued(text="a"))
+TO_QR = (Began(), Launched(), loaded(), UNPAIRED, QrGranted(number=1), QrIssued(text="a"))
 TO_CONNECTED = (*TO_QR, PAIRED, SYNCING, READY)
 RESTORED = (Began(), Launched(), loaded(), socket("OPENING", None, registered=True))

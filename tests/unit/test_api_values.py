@@ -19,11 +19,12 @@ from api.errors import (
     fields_invalid,
     from_store,
     problem_response,
-    refused,
 )
 from api.parsing import parse_object
+from api.refusals import refused
 from api.schemas import MAX_TEXT_CHARS, MessagesQuery, NewMessage, NewSession, SessionsQuery
-from api.views import as_of_now, message_out, rfc3339, session_out
+from api.times import rfc3339
+from api.views import as_of_now, message_out, session_out
 from storage.store import (
     Desired,
     Direction,

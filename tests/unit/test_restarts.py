@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.messages import ExitKind, StopKind
-from supervisor.admission import LaunchSlots
 from supervisor.child import STRENGTH, RestartType, restarts, stronger
 from supervisor.restarts import (
     FusePolicy,
@@ -79,33 +78,6 @@ def test_the_fuse_closes_by_itself_when_it_says(gaps: list[float]) -> None:
     if wait > 0.001:
         assert fuse_is_open(deque(crashes), now + wait - 0.001, policy)
     assert not fuse_is_open(deque(crashes), now + wait + 0.001, policy)
-
-
-@given(st.integers(1, 5), st.lists(st.tuples(st.sampled_from("al"), st.integers(0, 7))))
-def test_launch_slots_are_bounded_fair_and_never_lost(
-    slots: int, script: list[tuple[str, int]]
-) -> None:
-    """Never more holders than slots; first come, first served; all get one in the end."""
-    queue = LaunchSlots(slots)
-    holding: set[str] = set()
-    waiting: list[str] = []
-    for verb, number in script:
-        child = str(number)
-        if verb == "a":
-            if child not in holding and child not in waiting:
-                waiting.append(child)
-            queue.ask(child)
-        else:
-            queue.leave(child)
-            holding.discard(child)
-            waiting = [c for c in waiting if c != child]
-        admitted = queue.admit()
-        assert admitted == waiting[: len(admitted)]
-        del waiting[: len(admitted)]
-        holding.update(admitted)
-        assert len(holding) <= slots
-        assert queue.waiting == len(waiting)
-        assert not waiting or len(holding) == slots
 
 
 @pytest.mark.parametrize(

@@ -299,3 +299,29 @@ def test_a_budget_is_unset_or_some_memory() -> None:
     assert load(None, WAFLEET_MEMORY_BUDGET_MB="600").memory_budget_mb == 600
     for wrong in ("0", "-1", "x"):
         assert "MEMORY_BUDGET_MB" in complaint(env={"WAFLEET_MEMORY_BUDGET_MB": wrong})
+
+
+@pytest.mark.parametrize(
+    ("env", "key"),
+    [
+        ({"MAX_SESSIONS": "51"}, "MAX_SESSIONS"),
+        ({"MAX_SESSIONS": "0"}, "MAX_SESSIONS"),
+        ({"QR_WINDOWS": "6"}, "QR_WINDOWS"),
+        ({"QR_WINDOWS": "0"}, "QR_WINDOWS"),
+        ({"QR_PERIOD": "3599"}, "QR_PERIOD"),
+        ({"CPU_PRESSURE_LOW": "96"}, "CPU_PRESSURE_LOW"),
+        ({"MEMORY_PRESSURE_HIGH": "4"}, "MEMORY_PRESSURE_LOW"),
+        ({"LOAD_HIGH": "2"}, "LOAD_LOW"),
+    ],
+)
+def test_capacity_can_be_lowered_and_not_raised(env: dict[str, str], key: str) -> None:
+    """And a low mark is never above its high one."""
+    assert f"WAFLEET_{key} is " in complaint(env={f"WAFLEET_{k}": v for k, v in env.items()})
+
+
+def test_only_a_simulator_shows_more_qr_codes() -> None:
+    load(WAFLEET_QR_WINDOWS="1", WAFLEET_QR_PERIOD="86400")
+    place = {"WAFLEET_HOST_RESOLVER_RULES": RULES, "WAFLEET_TRUSTED_SPKI": SPKI}
+    simulated = load(WAFLEET_QR_WINDOWS="100", WAFLEET_QR_PERIOD="0.5", **place)
+    assert (simulated.qr_windows, simulated.qr_period) == (100, 0.5)
+    assert "5" in complaint(env={"WAFLEET_QR_WINDOWS": "6"})

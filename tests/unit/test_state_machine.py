@@ -36,6 +36,10 @@ from actors.events import (
     Open,
     Phase,
     PhaseTimedOut,
+    QrGranted,
+    QrNotRefreshed,
+    QrRefused,
+    QrRequested,
     Reloading,
     Sickened,
     StopBrowser,
@@ -336,6 +340,10 @@ any_event: st.SearchStrategy[Event] = st.one_of(
     st.builds(LogoutDone, confirmed=st.booleans()),
     st.builds(BrowserStopped),
     st.builds(PhaseTimedOut, phase=st.sampled_from(Phase)),
+    st.builds(QrGranted, number=st.integers(0, 3)),
+    st.builds(QrRefused, number=st.integers(0, 3), detail=text),
+    st.builds(QrRequested),
+    st.builds(QrNotRefreshed),
 )
 lives = st.lists(any_event, max_size=30).map(lambda tail: [Began(), *tail])
 
@@ -356,7 +364,8 @@ def test_no_sequence_reaches_an_undeclared_or_unexplained_state(events: list[Eve
         if state.exit is not None:
             assert (state.exit.kind is ExitKind.PERMANENT) <= (state.exit.cause in PERMANENT)
         assert state.window <= LIMITS.qr_codes_per_window
-        assert state.qr is None or state.phase is Phase.QR
+        assert state.qr is None or (state.phase is Phase.QR and state.granted)
+        assert state.granted <= state.windows
         assert state.trouble is None or state.phase not in {Phase.QR, Phase.CONNECTED}
 
 
