@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
     from tests.chaos.faults import Figures, Options
     from tests.chaos.stage import Client, Fleet, Stage
 
-DISK: Final = "48m"
+DISK: Final = "64m"
+MARKS: Final = {
+    "disk_low_mb": "12",
+    "disk_full_mb": "8",
+    "disk_margin_mb": "2",
+    "disk_interval": "0.2",
+    "restart_backoff_max": "1",
+}
 SPARE: Final = 64 * 1024
 MOST_POSTS: Final = 40
 STORED: Final = 15
@@ -45,13 +53,12 @@ other.execute("ROLLBACK")
 # ---- full ----------------------------------------------------------------------------------------
 
 
-NO_MARKS: Final = {"disk_full_mb": "0", "disk_low_mb": "0", "disk_margin_mb": "0"}
-"""Nothing is spared for bad times, so that the disk really fills up."""
-
-
 async def disk_full(stage: Stage, _options: Options) -> Figures:
-    """On a file system of its own, in a mount namespace, so that it also works without root."""
-    with stage.fleet(**NO_MARKS) as fleet:
+    """On a file system of its own, in a mount namespace, so that it also works without root.
+
+    While it is full the browser is killed, too: another one must wait for room.
+    """
+    with stage.fleet(**MARKS) as fleet:
         fleet.data.mkdir(mode=0o700)
         fleet.start(wrapper=_on_a_disk_of_its_own(fleet.data))
         inside = Path(f"/proc/{fleet.pid}/root") / fleet.data.relative_to("/")
@@ -69,6 +76,10 @@ async def disk_full(stage: Stage, _options: Options) -> Figures:
             figures["wrong"] += status != 507
             for path in ("/v1/sessions/one", "/v1/sessions/one/messages", "/readyz", "/metrics"):
                 figures["wrong"] += (await api.status(path)) != 200
+            os.kill(fleet.browser("one").pid, signal.SIGKILL)
+            await api.becomes("one", "storage_failed")
+            figures["wrong"] += (await api.session("one"))["status"] != "disconnected"
+            figures["wrong"] += len(fleet.browsers("one"))
             (inside / "filler").unlink()
             began = time.monotonic()
             await eventually_async(lambda: _accepts(traffic))
@@ -76,7 +87,8 @@ async def disk_full(stage: Stage, _options: Options) -> Figures:
             figures["recovered"] = time.monotonic() - began
             figures |= await traffic.verdict()
             figures["half"] = await traffic.stored_without_a_yes()
-            figures["restarts"] = await api.metric("wafleet_session_restarts_total{")
+            scans = await api.seen(0, "qr_scanned", number=fleet.numbers["one"])
+            figures["codes"] = len(scans) - 1
         figures["wrong"] += not _sound(inside, fleet.home)
         fleet.stop()
     return figures
@@ -245,8 +257,8 @@ def _overwrite_pages(database: Path) -> None:
 FAULTS: Final = (
     Fault(
         name="disk_full",
-        what="the disk filled to the last byte",
-        scale=f"a disk of {DISK}; otherwise default settings",
+        what="the disk filled to the last byte, and then the browser killed",
+        scale=f"a disk of {DISK}, marks at 12 and 8 MB looked at every 0.2 s instead of 10 s",
         run=disk_full,
         bars={
             "detected": below(2),
@@ -256,7 +268,7 @@ FAULTS: Final = (
             "lost": NONE,
             "duplicated": NONE,
             "disordered": NONE,
-            "restarts": NONE,
+            "codes": NONE,
         },
     ),
     Fault(
