@@ -9,6 +9,7 @@ from tests.chaos import (
     rows_clock,
     rows_container,
     rows_crowd,
+    rows_health,
     rows_limits,
     rows_profile,
     rows_storage,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 FAULTS: Final[tuple[Fault, ...]] = (
     *rows_browser.FAULTS,
+    *rows_health.FAULTS,
     *rows_whatsapp.FAULTS,
     *rows_profile.FAULTS,
     *rows_storage.FAULTS,

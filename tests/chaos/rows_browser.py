@@ -37,7 +37,7 @@ async def browser_killed(stage: Stage, _options: Options) -> Figures:
 
 async def idle_browser_killed(stage: Stage, _options: Options) -> Figures:
     """Nobody asks anything of it: only its end itself tells."""
-    async with trial(await stage.shared(), flowing=False) as t:
+    async with trial(await stage.shared(), outbound=False, inbound=False) as t:
         browser = t.browser
         await t.strike(lambda: os.kill(browser.pid, signal.SIGKILL))
         await t.detected()

@@ -65,7 +65,7 @@ async def disk_full(stage: Stage, _options: Options) -> Figures:
         figures: Figures = {"wrong": 0}
         async with fleet.client() as api:
             await fleet.link(api, "one")
-            traffic = await Traffic.begin(fleet, api, "one", flowing=False)
+            traffic = await Traffic.begin(fleet, api, "one", outbound=False, inbound=False)
             assert await traffic.post("before") == 202
             _fill(inside / "filler")
             posts = 0
@@ -234,7 +234,7 @@ async def database_unrestorable(stage: Stage, _options: Options) -> Figures:
 
 async def _stored(fleet: Fleet, api: Client) -> Traffic:
     """Send enough for damage to hit it."""
-    traffic = await Traffic.begin(fleet, api, "one", flowing=False)
+    traffic = await Traffic.begin(fleet, api, "one", outbound=False, inbound=False)
     for number in range(STORED):
         assert await traffic.post(f"{number} {'x' * 1000}") == 202
     await traffic.verdict()

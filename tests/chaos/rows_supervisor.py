@@ -135,7 +135,7 @@ async def start_killed(stage: Stage, options: Options) -> Figures:
 async def _work(lives: Lives) -> Traffic:
     """Send two messages as early as the API lets us, and wait until they have arrived."""
     async with lives.fleet.client() as api:
-        traffic = await Traffic.begin(lives.fleet, api, SESSION, flowing=False)
+        traffic = await Traffic.begin(lives.fleet, api, SESSION, outbound=False, inbound=False)
         for number in range(2):
             await traffic.post(f"{traffic.mark} {number}")
         await api.becomes(SESSION, "ready")
@@ -152,7 +152,7 @@ async def _doomed_start(lives: Lives, step: int) -> Traffic | None:
     traffic = None
     async with lives.fleet.client() as api:
         try:
-            traffic = await Traffic.begin(lives.fleet, api, SESSION, flowing=False)
+            traffic = await Traffic.begin(lives.fleet, api, SESSION, outbound=False, inbound=False)
             for number in range(2):
                 await traffic.post(f"{traffic.mark} {number}")
             await api.becomes(SESSION, "ready")
@@ -188,7 +188,7 @@ async def stop_killed(
             lives.start(kill_then=step)
             async with fleet.client() as api:
                 await lives.prove(api, traffic)
-                traffic = await Traffic.begin(fleet, api, SESSION, flowing=False)
+                traffic = await Traffic.begin(fleet, api, SESSION, outbound=False, inbound=False)
                 for number in range(2):
                     await traffic.post(f"{traffic.mark} {number}")
                 await _stop(lives, whole=whole, frozen=frozen)
@@ -232,7 +232,7 @@ async def killed_with_frozen_browser(stage: Stage, options: Options) -> Figures:
         for _ in range(1 if options.quick else 10):
             async with fleet.client() as api:
                 await api.becomes(SESSION, "ready")
-                traffic = await Traffic.begin(fleet, api, SESSION, flowing=False)
+                traffic = await Traffic.begin(fleet, api, SESSION, outbound=False, inbound=False)
                 await traffic.post(traffic.mark)
                 browser = fleet.browser(SESSION)
                 os.killpg(browser.pid, signal.SIGSTOP)

@@ -39,9 +39,11 @@ async def ends_for_good(
             return bool((await t.api.session(t.victim))["desired"] == "stopped")
 
         await eventually_async(rests)
-        told = [e for e in await t.events("session.status") if e["payload"]["reason"] == reason]
+        told = await t.events("session.health")
         t.figures["events"] = len(told)
-        t.figures["wrong"] = len(t.fleet.browsers(t.victim))
+        t.figures["wrong"] = sum(e["payload"]["cause"] != reason for e in told)
+        ends = [e for e in await t.events("session.status") if e["payload"]["reason"] == reason]
+        t.figures["wrong"] += len(t.fleet.browsers(t.victim)) + len(ends) - 1
         wanted = await t.api.metric(RESTARTS) - restarts
         await t.api.simulator_delete("/faults")
     assert browser in t.guard.of(t.fleet.ids[t.victim])

@@ -75,7 +75,8 @@ class Traffic:
     session: str
     contact: str
     mark: str
-    flowing: bool = True
+    outbound: bool = True
+    inbound: bool = True
     after: int = 0
     accepted: list[tuple[str, str]] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
@@ -86,15 +87,16 @@ class Traffic:
 
     @classmethod
     async def begin(
-        cls, fleet: Fleet, api: Client, session: str, *, flowing: bool = True
+        cls, fleet: Fleet, api: Client, session: str, *, outbound: bool = True, inbound: bool = True
     ) -> Traffic:
-        """Start to send and to be written to; without `flowing` only `post` sends."""
+        """Start to send and to be written to; without `outbound` only `post` sends."""
         contact = await fleet.stage.contact(api)
         after = await api.last_truth()
         made = cls(fleet, api, session, contact, mark=f"{session} {after}", after=after)
-        made.flowing = flowing
-        if flowing:
+        made.outbound, made.inbound = outbound, inbound
+        if outbound:
             made._tasks.append(asyncio.create_task(made._send()))
+        if inbound:
             made._tasks.append(asyncio.create_task(made._write()))
         return made
 
@@ -122,7 +124,7 @@ class Traffic:
         """
         if delivered:
             await eventually_async(self._settled, ARRIVAL)
-            if self.flowing:
+            if self.inbound:
                 with suppress(AssertionError):  # what has not come by then is counted as missed
                     await eventually_async(self._stored, CATCH_UP)
         return judge(
@@ -183,7 +185,7 @@ class Traffic:
         return set((await self._states()).values()) <= SETTLED
 
     async def _inbound(self) -> list[str]:
-        return [m["text"] for m in await self._list("inbound")] if self.flowing else []
+        return [m["text"] for m in await self._list("inbound")] if self.inbound else []
 
     async def _stored(self) -> bool:
         return set(self.written) <= set(await self._inbound())

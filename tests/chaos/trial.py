@@ -78,7 +78,7 @@ class Trial:
         """Do it, and note the moment; messages must be under way."""
 
         async def flowing() -> bool:
-            return all(len(each.accepted) >= UNDER_WAY for each in self.traffic if each.flowing)
+            return all(len(each.accepted) >= UNDER_WAY for each in self.traffic if each.outbound)
 
         await eventually_async(flowing)
         self.last_event = await last_event(self.api)
@@ -87,11 +87,16 @@ class Trial:
         if asyncio.iscoroutine(done):
             await done
 
-    async def tells(self, look: Callable[[str, str], bool], within: float = PATIENCE) -> float:
-        """Wait until the API shows the victim so, after the fault; return the seconds it took."""
+    async def tells(
+        self, look: Callable[[str, str], bool], within: float = PATIENCE, after: float = 0
+    ) -> float:
+        """Wait until the API shows the victim so, `after` seconds after the fault or later.
+
+        Return how many seconds after the fault it did.
+        """
 
         async def shown() -> float | None:
-            return self.timeline.first(self.struck, look)
+            return self.timeline.first(self.struck + after, look)
 
         found = await eventually_async(shown, within)
         assert found is not None
@@ -103,14 +108,10 @@ class Trial:
 
     async def recovered(self, within: float = PATIENCE) -> None:
         """Wait until it is connected again."""
-        detected = self.struck + self.figures["detected"]
-
-        async def back() -> float | None:
-            return self.timeline.first(detected, lambda status, _: status == "connected")
-
-        found = await eventually_async(back, within)
-        assert found is not None
-        self.figures["recovered"] = found - self.struck
+        detected = self.figures["detected"]
+        self.figures["recovered"] = await self.tells(
+            lambda status, _: status == "connected", within, detected
+        )
 
     async def events(self, *types: str) -> list[dict[str, Any]]:
         """Return the victim's events since the fault."""
@@ -129,11 +130,12 @@ async def last_event(api: Client) -> str | None:
 
 
 @asynccontextmanager
-async def trial(fleet: Fleet, *, flowing: bool = True) -> AsyncIterator[Trial]:
+async def trial(
+    fleet: Fleet, *, outbound: bool = True, inbound: bool = True
+) -> AsyncIterator[Trial]:
     """Link a victim beside a fleet's sessions, let messages flow, and judge.
 
-    Without `flowing` the victim has none. It is deleted in the end: what then is more than before
-    is left over.
+    The victim is deleted in the end: what then is more than before is left over.
     """
     victim, neighbours = f"victim-{next(VICTIMS)}", list(fleet.numbers)
     async with fleet.client() as api:
@@ -144,7 +146,7 @@ async def trial(fleet: Fleet, *, flowing: bool = True) -> AsyncIterator[Trial]:
             timeline = Timeline(api, victim)
             looking = asyncio.create_task(timeline.watch())
             flows = [
-                await Traffic.begin(fleet, api, victim, flowing=flowing),
+                await Traffic.begin(fleet, api, victim, outbound=outbound, inbound=inbound),
                 *[await Traffic.begin(fleet, api, name) for name in neighbours[:1]],
             ]
             made = Trial(fleet, api, victim, guard, timeline, flows)
