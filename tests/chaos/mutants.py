@@ -199,6 +199,14 @@ MUTANTS: Final = (
         fault="database_damaged",
     ),
     Mutant(
+        name="cap_lifted",
+        mitigation="QR loops: at most five windows an hour",
+        file="actors/limiter_plan.py",
+        old="        if len(newest) >= limit.most",
+        new="        if len(newest) >= limit.most * 1000",
+        fault="qr_capped",
+    ),
+    Mutant(
         name="no_reaper",
         mitigation="PID 1 reaps what it inherits",
         file="supervisor/reaper.py",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.chaos.faults import Figures, Options
-    from tests.chaos.stage import Stage
+    from tests.chaos.stage import Client, Stage
     from tests.chaos.traffic import Traffic
     from tests.chaos.trial import Trial
 
@@ -81,6 +81,60 @@ async def _flows(traffic: Traffic) -> None:
     await eventually_async(more)
 
 
+# ---- caps ----------------------------------------------------------------------------------------
+
+WINDOWS: Final = 5
+"""QR windows that a session may open in an hour."""
+
+
+async def qr_capped(stage: Stage, _options: Options) -> Figures:
+    """A session asks for codes until it may not; then the clock jumps, and wafleet is restarted."""
+    with stage.fleet() as fleet:
+        clock = fleet.home / "clock"
+        _set(clock, 0)
+        env = {"CHAOS_STEPS": str(fleet.home / "steps"), "CHAOS_CLOCK": str(clock)}
+        fleet.start_inside(module=INSIDER, env=env)
+        async with fleet.client() as api:
+            began = await api.last_truth()
+            await fleet.create(api, "one", start=False)
+            for _ in range(WINDOWS):
+                await api.post("/v1/sessions/one/start", {})
+                await api.becomes("one", "qr_shown")
+                await api.post("/v1/sessions/one/stop", {})
+        wrong = 0
+        for seconds in JUMPS:
+            async with fleet.client() as api:
+                wrong += await _opens_a_window(api)
+                _set(clock, seconds)
+                wrong += await _opens_a_window(api)
+            fleet.stop()
+            fleet.start_inside(module=INSIDER, env=env)
+        async with fleet.client() as api:
+            wrong += await _opens_a_window(api)
+            issued = await api.seen(began, "qr_issued")
+        fleet.stop()
+    return {"windows": len({entry["connection"] for entry in issued}), "wrong": wrong}
+
+
+async def _opens_a_window(api: Client) -> bool:
+    """Ask for one window more than is allowed; it must be refused, and say when there is one."""
+    refused = await _refusals(api)
+    await api.ask("POST", "/v1/sessions/one/start")
+
+    async def again() -> bool:
+        return await _refusals(api) > refused
+
+    await eventually_async(again)
+    await api.becomes("one", "qr_limited")
+    session = await api.session("one")
+    return session["qr_available"] or "allowed at" not in str(session["detail"])
+
+
+async def _refusals(api: Client) -> int:
+    events = await api.events("one", "session.qr")
+    return sum(each["payload"]["action"] == "refused" for each in events)
+
+
 FAULTS: Final = (
     Fault(
         name="clock_jumps",
@@ -97,6 +151,14 @@ FAULTS: Final = (
             "codes": NONE,
             "twins": ONE,
         },
+        quick=False,
+    ),
+    Fault(
+        name="qr_capped",
+        what="QR codes asked for without end, the clock jumping by +1 h, -1 h, +1 d and back",
+        scale="default settings; a restart of wafleet after each jump",
+        run=qr_capped,
+        bars={"windows": exactly(WINDOWS), "wrong": NONE},
         quick=False,
     ),
 )

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from tests.chaos.faults import Figures, Options
     from tests.chaos.stage import Client, Fleet, Stage
 
-MANY: Final = {"restart_intensity": "1000", "fleet_intensity": "10000"}
+MANY: Final = {
+    "restart_intensity": "1000",
+    "fleet_intensity": "10000",
+    "qr_windows": "100",
+    "qr_period": "1",
+}
 RUNS: Final = frozenset({"qr_scanning", "authenticated", "connected"})
 
 
@@ -241,10 +246,11 @@ LAUNCHING: Final = frozenset({"launching", "opening"})
 
 
 async def start_storm(stage: Stage, _options: Options) -> Figures:
-    """50 linked sessions, and a node that has to start them all at once; after two kills."""
+    """50 linked sessions, and a node that has to start them all at once; a 51st is refused."""
     with stage.fleet(launch_slots=str(SLOTS)) as fleet, Guard(fleet.data) as guard:
         fleet.start()
         async with fleet.client() as api:
+            before = len(await api.seen(0, "qr_scanned"))
             for number in range(STORM):
                 await fleet.link(api, f"storm-{number}")
         fleet.stop()
@@ -257,7 +263,8 @@ async def start_storm(stage: Stage, _options: Options) -> Figures:
                 most = max(most, await _launching(fleet, api))
                 assert time.monotonic() < began + STORM_PATIENCE, f"only {connected} connected"
             took = time.monotonic() - began
-            codes = len(await api.seen(0, "qr_scanned")) - STORM
+            codes = len(await api.seen(0, "qr_scanned")) - before - STORM
+            wrong = await _takes_one_more(api)
             alive = {pid for b in fleet.browsers() for pid in sights.members(b.pid)}
             orphans = settled(lambda: len(set(guard.left()) - alive))
         fleet.stop()
@@ -267,9 +274,17 @@ async def start_storm(stage: Stage, _options: Options) -> Figures:
             "sessions": connected,
             "launching": most,
             "codes": codes,
+            "wrong": wrong,
             "twins": guard.twins,
             "orphans": orphans + settled(lambda: len(guard.left())),
         }
+
+
+async def _takes_one_more(api: Client) -> bool:
+    """Ask for one session more than a node takes on; it must be refused, and say so."""
+    await api.post("/v1/sessions", {"name": "one-more"})
+    status, answer = await api.ask("POST", "/v1/sessions/one-more/start")
+    return (status, answer.get("code")) != (409, "capacity_reached")
 
 
 async def _connected(api: Client) -> int:
@@ -291,7 +306,7 @@ FAULTS: Final = (
     Fault(
         name="races",
         what="1,000 races of start, stop, restart and delete on five sessions",
-        scale="100 in the quick run; default settings, but for many restarts",
+        scale="100 in the quick run; default settings, but for many restarts and QR windows",
         run=races,
         bars={"wrong": NONE, "orphans": NONE, "zombies": NONE, "twins": ONE},
     ),
@@ -310,6 +325,7 @@ FAULTS: Final = (
             "orphans": NONE,
             "twins": ONE,
         },
+        full_bars={"grown": Bar(relation="<=", limit=10)},
     ),
     Fault(
         name="start_storm",
@@ -321,6 +337,7 @@ FAULTS: Final = (
             "launching": Bar(relation="<=", limit=SLOTS),
             "recovered": below(STORM_PATIENCE),
             "codes": NONE,
+            "wrong": NONE,
             "orphans": NONE,
             "twins": ONE,
         },

@@ -19,26 +19,23 @@ if TYPE_CHECKING:
     from tests.chaos.stage import Stage
     from tests.chaos.trial import Trial
 
-LEFT: Final = 2
-"""Descriptors that are left, besides those of the dead browser: enough for a request or two, not
-for another browser's pipes."""
+LEFT: Final = 40
+"""Descriptors that are left: enough for requests, but not for one more browser besides."""
 
 
 async def few_descriptors(stage: Stage, _options: Options) -> Figures:
     """The running supervisor's limit is lowered; then the victim's browser dies."""
-    async with stage.running("left", restart_intensity="50") as (fleet, _), trial(fleet) as t:
+    async with stage.running("left") as (fleet, _), trial(fleet) as t:
         browser = t.browser
         soft, hard = resource.prlimit(fleet.pid, resource.RLIMIT_NOFILE)
         await t.strike(lambda: _starve(fleet.pid, hard))
         os.kill(browser.pid, 9)
-        failures = 'wafleet_browser_launches_total{result="launch_failed"}'
-
-        async def refused() -> bool:
-            return await t.api.metric(failures) >= 1
-
         await t.detected()
-        await eventually_async(refused)
-        t.figures["wrong"] = len(fleet.browsers(t.victim))
+        await t.api.becomes(t.victim, "queued")
+        pressure = await t.api.get("/pressure")
+        blocked = pressure["blocked"]
+        t.figures["wrong"] = blocked is None or blocked["cause"] != "descriptors"
+        t.figures["wrong"] += len(fleet.browsers(t.victim))
         healthy = await t.api.status("/healthz")
         t.figures["wrong"] += healthy != 200
         resource.prlimit(fleet.pid, resource.RLIMIT_NOFILE, (soft, hard))
@@ -134,12 +131,12 @@ FAULTS: Final = (
     Fault(
         name="few_descriptors",
         what="no descriptors left for a browser, and the browser killed",
-        scale="default settings, but up to 50 restarts",
+        scale="default settings",
         run=few_descriptors,
         bars={
             **UNHARMED,
             "detected": below(0.5),
-            "recovered": below(15),
+            "recovered": below(5),
             "wrong": NONE,
             "codes": NONE,
             "twins": ONE,

@@ -35,7 +35,12 @@ def run_fault(fault: Fault, stage: Stage, options: Options) -> Result:
         sentence = f"{type(error).__name__}: {error}".strip()
         result = Result(fault=fault, seconds=time.monotonic() - began, failure=sentence)
     else:
-        result = Result(fault=fault, figures=figures, seconds=time.monotonic() - began)
+        result = Result(
+            fault=fault,
+            figures=figures,
+            seconds=time.monotonic() - began,
+            quick=options.quick,
+        )
     if not result.held:
         stage.drop_shared()
     return result
