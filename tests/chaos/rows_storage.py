@@ -96,7 +96,7 @@ async def _dies_without_room(fleet: Fleet, api: Client) -> int:
     """Kill the browser; another one must wait for room, and the API must not lie meanwhile."""
     os.kill(fleet.browser("one").pid, signal.SIGKILL)
     await api.becomes("one", "storage_failed")
-    lies = (await api.session("one"))["status"] != "disconnected"
+    lies = bool((await api.session("one"))["status"] != "disconnected")
     return lies + len(fleet.browsers("one"))
 
 
