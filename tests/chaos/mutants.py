@@ -167,11 +167,9 @@ MUTANTS: Final = (
         name="logout_restarted",
         mitigation="permanent causes are not restarted",
         file="actors/reasons.py",
-        old="""        "qr_timeout",
-        "logged_out",
+        old="""        "logged_out",
         "chromium_missing",""",
-        new="""        "qr_timeout",
-        "chromium_missing",""",
+        new="""        "chromium_missing",""",
         fault="logged_out",
     ),
     Mutant(
