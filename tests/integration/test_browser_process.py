@@ -20,6 +20,7 @@ from actors.browser.driver import (
     BrowserExited,
     CallTimedOut,
     ConnectionLost,
+    DocumentChanged,
     LaunchFailed,
     PageCrashed,
     PageGone,
@@ -66,7 +67,7 @@ async def test_launch_and_stop_leave_nothing(tmp_path: Path) -> None:
     assert report.returncode == 0
     assert report.survivors == ()
     assert members(pid) == []
-    assert facts.all == [BrowserExited(pid=pid, returncode=0)]
+    assert facts.all == [DocumentChanged(), BrowserExited(pid=pid, returncode=0)]
     assert list(session_paths(tmp_path).tmp.iterdir()) == []
     assert await browser.stop(10) == report
 
