@@ -14,13 +14,13 @@ import structlog
 
 from actors import events, outages
 from actors import health_events as he
-from actors.browser.driver import CallTimedOut
+from actors.browser.driver import CallTimedOut, QrIssued, SocketChanged
 from actors.events import Phase
 from actors.health_changes import changes, well
 from actors.health_plan import step
 from actors.health_state import fresh
 from actors.notes import Notes
-from actors.outages import END_TO_END, Outage, Repair, Rung
+from actors.outages import END_TO_END, LOGIN_LOST, Outage, Repair, Rung
 from actors.state import State
 from storage.events import EventType
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from actors.bridge import Timer
-    from actors.browser.driver import Browser, SocketChanged
+    from actors.browser.driver import Browser, BrowserFact
     from actors.calls import Calls
     from actors.deps import SessionDeps
     from actors.messages import Outcome
@@ -84,6 +84,7 @@ class Health:
         self._in_conflict = self._claiming = False
         self._detail = ""
         self._traffic = deps.monotonic()
+        self._archived = False
 
     # ---- told by the session ---------------------------------------------------------------------
 
@@ -118,8 +119,16 @@ class Health:
         self._detail = detail
         self._step(he.Trouble(cause=cause))
 
-    def takes_over(self, fact: SocketChanged) -> bool:
-        """Answer another window's claim; False if the machine is to see the fact as it is.
+    def withholds(self, fact: BrowserFact, state: State) -> bool:
+        """Tell whether the machine is not to see a fact: it is answered here."""
+        if state.stale:
+            return False
+        if isinstance(fact, SocketChanged) and self._takes_over(fact):
+            return True
+        return self._awaits_login(fact, state.phase)
+
+    def _takes_over(self, fact: SocketChanged) -> bool:
+        """Answer another window's claim, perhaps.
 
         A conflict is reported more than once: only the first report counts.
         """
@@ -143,8 +152,30 @@ class Health:
         """Tell whether restarts do not help: the launch should try the last good snapshot."""
         return outages.wants_snapshot(self._plan.history, self._deps.health_rules.policy)
 
-    def snapshot_taken(self) -> None:
-        """The launch has one."""
+    def expects_login(self, *, archived: bool) -> None:
+        """The launch: whether the profile should hold a login, since one is archived."""
+        self._archived = archived
+
+    def _awaits_login(self, fact: BrowserFact, phase: Phase) -> bool:
+        """Have a page repaired that has no login where one was kept.
+
+        Chromium silently makes a damaged database anew. But if the login has ended, the page says
+        so before it shows a code.
+        """
+        tried = Repair.SNAPSHOT in self._plan.history.repairs
+        if not self._archived or tried or phase not in {Phase.OPENING, Phase.RESUMING}:
+            return False
+        match fact:
+            case QrIssued():
+                self.trouble(LOGIN_LOST, "a QR code is shown where a login was kept")
+                return True
+            case SocketChanged(socket="UNPAIRED", registered=False):
+                return True
+            case _:
+                return False
+
+    def snapshot_tried(self) -> None:
+        """The launch had one if there is one; another one would be no better."""
         history = self._plan.history
         self._count(Repair.SNAPSHOT, history.failed or "")
         self._remember(outages.repaired(history, Repair.SNAPSHOT, self._deps.monotonic()))

@@ -6,6 +6,7 @@ nothing runs on it now.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -32,6 +33,15 @@ log = structlog.get_logger(__name__)
 
 RESTORE_TIMEOUT: Final = 600.0
 LAUNCH_SLACK: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What became of the profile: what was `restored` and deleted; whether it is `archived`."""
+
+    restored: Restored | None
+    tidied: Tidied | None
+    archived: bool
 
 
 class LaunchOwner(Protocol):
@@ -78,17 +88,18 @@ class Launching:
         then = partial(self._prepared, snapshot)
         self._calls.place(self._deps.main, prepare, then, deadline=RESTORE_TIMEOUT)
 
-    async def _prepare(self, snapshot: bool) -> tuple[Restored | None, Tidied | None]:
+    async def _prepare(self, snapshot: bool) -> Prepared:
         """Work in the profile's directory, while nobody else of this process does."""
         profiles, session_id = self._deps.profiles, self._owner.child_id
         async with profiles.holding(session_id):
             restored = await self._archivist.restore(snapshot=snapshot)
+            archived = bool(await self._deps.archives.list(session_id))
             try:
                 tidied = await profiles.tidy(session_id)
             except OSError as error:  # too large is no reason not to run
                 log.warning("profile_not_cleaned", error=type(error).__name__)
                 tidied = None
-        return restored, tidied
+        return Prepared(restored=restored, tidied=tidied, archived=archived)
 
     def _prepared(self, snapshot: bool, outcome: Outcome) -> None:
         error = outcome.error
@@ -97,11 +108,12 @@ class Launching:
             log.error("restore_failed", error=type(error).__name__)
             self._owner.happened(LaunchFailed(code="restore_failed", detail=str(error)))
             return
-        restored, tidied = outcome.value
-        self._archivist.restored(restored)
-        if snapshot and restored is not None and restored.archive is not None:
-            self._health.snapshot_taken()
-        self._owner.profile_tidied(tidied)
+        prepared: Prepared = outcome.value
+        self._archivist.restored(prepared.restored)
+        if snapshot:
+            self._health.snapshot_tried()
+        self._health.expects_login(archived=prepared.archived)
+        self._owner.profile_tidied(prepared.tidied)
         if self._owner.is_leaving():
             self._owner.happened(LaunchFailed(code="stopped", detail="Not launched any more."))
         else:

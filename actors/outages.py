@@ -38,6 +38,7 @@ RUNGS: Final = {
     "browser_exited": Rung.PROCESS,
     "actor_crashed": Rung.PROCESS,
     "memory_exceeded": Rung.PROCESS,
+    "login_lost": Rung.PAGE,
     "browser_unresponsive": Rung.CDP,
     "page_crashed": Rung.PAGE,
     "page_unresponsive": Rung.PAGE,
@@ -64,6 +65,9 @@ DAMAGE: Final = frozenset(
 
 An older profile costs messages that can't be decrypted any more: it is no cure for a bad network.
 """
+
+LOGIN_LOST: Final = "login_lost"
+"""A QR code where a login was kept: no restart can help, a snapshot does at once."""
 
 LONGEST_PAUSE: Final = 3600.0
 TAKE_OVER_PERIOD: Final = 3600.0
@@ -179,11 +183,10 @@ def failed(history: History, cause: str, now: float) -> History:
 
 def wants_snapshot(history: History, policy: RepairPolicy) -> bool:
     """Tell whether the next launch is to be on a snapshot: once, when restarts did not help."""
-    return (
-        history.failed in DAMAGE
-        and history.failures >= policy.snapshot_after
-        and Repair.SNAPSHOT not in history.repairs
-    )
+    if Repair.SNAPSHOT in history.repairs:
+        return False
+    hopeless = history.failed in DAMAGE and history.failures >= policy.snapshot_after
+    return hopeless or history.failed == LOGIN_LOST
 
 
 def well(history: History) -> History:

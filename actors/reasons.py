@@ -31,6 +31,7 @@ REASONS: Final[dict[str, str]] = {
     "browser_unresponsive": "Its browser gave no sign of life; it is killed and started again.",
     "page_crashed": "Its page crashed; it is loaded again, in a new browser if need be.",
     "page_unresponsive": "Its page did not answer in time; it is freed, or loaded again.",
+    "login_lost": "Its stored login is damaged; the last archive of it is restored.",
     "taking_over": "Another WhatsApp Web window took the login over; it is being taken back.",
     "open_timeout": "WhatsApp Web did not load in time; the browser is started again.",
     "sync_timeout": "The login did not finish syncing in time; the browser is started again.",

@@ -207,14 +207,12 @@ class SessionActor(ChildActor):
                 self._health.heard(ack=False)
             case PageCrashed() if not self._state.stale:
                 self._health.trouble("page_crashed")
-            case SocketChanged() if not self._state.stale:
-                if self._health.takes_over(fact):
-                    return
-                if fact.socket == "CONNECTED":
-                    self._publisher.proven(self._deps.now_ms())
+            case SocketChanged(socket="CONNECTED") if not self._state.stale:
+                self._publisher.proven(self._deps.now_ms())
             case _:
                 pass
-        self._step(fact)
+        if not self._health.withholds(fact, self._state):
+            self._step(fact)
 
     # ---- the machine -----------------------------------------------------------------------------
 

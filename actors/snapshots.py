@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from actors.browser.logins import aside_place
-from storage.archives import ArchiveFailed, Restored
-from storage.store import StoreError
 from storage.vault.files import sync_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from storage.archives import Archives
+    from storage.archives import Archives, Restored
 
 log = structlog.get_logger(__name__)
 
@@ -28,23 +26,20 @@ log = structlog.get_logger(__name__)
 async def restore_snapshot(archives: Archives, session_id: str, profile: Path) -> Restored | None:
     """Put the profile aside and its newest good archive in its place; None if that can't be.
 
-    Then the profile is as it was. For the main loop, while no browser runs. Raises OSError.
+    Then, and when it fails, the profile is as it was. For the main loop, while no browser runs.
+    Raises ArchiveFailed, StoreError, OSError.
     """
     aside = aside_place(profile)
     if aside.exists():
         log.warning("snapshot_not_restored", code="restored_before")
         return None
+    if not await archives.list(session_id):
+        return None
+    await asyncio.to_thread(_move, profile, aside)
     try:
-        if not await archives.list(session_id):
-            return None
-        await asyncio.to_thread(_move, profile, aside)
-        restored = await archives.restore(session_id, profile)
-    except (ArchiveFailed, StoreError) as error:
-        log.warning("snapshot_not_restored", code=error.code)
-        restored = Restored(archive=None)
-    if restored.archive is None:
+        return await archives.restore(session_id, profile)
+    finally:  # it is there already unless the archive has taken its place
         await asyncio.to_thread(bring_back, profile)
-    return restored
 
 
 def bring_back(profile: Path) -> None:

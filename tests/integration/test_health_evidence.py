@@ -1,6 +1,6 @@
 """Evidence from end to end: who is asked for it, who is not, and what follows when there is none.
 
-The scale: a health interval of 4 s (a thirtieth of the default), acks within 2 s (a fifteenth).
+The scale: a health interval of 3 s (a fortieth of the default), acks within 2 s (a fifteenth).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-INTERVAL: Final = 4.0
+INTERVAL: Final = 3.0
 CHECKS: Final[Mapping[str, Any]] = {"health_interval": INTERVAL, **BEATS}
 PROBES: Final = 'wafleet_health_probes_total{verdict="acked"}'
 MINE: Final = f"{ME}@c.us"
@@ -240,18 +240,17 @@ async def test_a_frozen_browser_is_not_taken_for_a_hung_one(
         assert sample(here, 'wafleet_health_missed_beats_total{rung="cdp"}') == 0
 
 
-@pytest.mark.parametrize("jump", [3600, -3600, 86400, -86400])
-async def test_a_jump_of_the_wall_clock_is_no_silence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: int
+async def test_jumps_of_the_wall_clock_are_no_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All intervals are counted in monotonic time: the session stays connected, and is asked."""
     shift = [0]
     monkeypatch.setattr(assembly, "now_ms", lambda: parts.now_ms() + shift[0] * 1000)
     async with world(tmp_path, health_interval=2.0, **BEATS) as here:
         live = await here.link()
-        shift[0] = jump
-        before = sample(here, PROBES)
-        await probed(here, int(before) + 2)
+        for jump in (3600, -3600, 86400, -86400):
+            shift[0] = jump
+            await probed(here, int(sample(here, PROBES)) + 1)
         after = await here.live("ready")
         assert (after.browser_pid, after.incarnation) == (live.browser_pid, 1)
         assert await health_events(here) == []

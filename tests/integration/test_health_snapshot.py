@@ -11,6 +11,7 @@ import pytest
 
 from actors.browser.logins import aside_place
 from actors.messages import Archived, StopKind
+from simulator.requests import PhoneLogout
 from tests.integration.archive_world import ME, world
 from tests.integration.health_support import linked, sample
 from tests.waiting import eventually_async
@@ -146,3 +147,66 @@ async def test_one_profile_is_kept_and_it_is_the_first_one(tmp_path: Path) -> No
             assert sample(here, 'wafleet_archives_total{result="restored"}') == 0
             mark(here.profile).unlink()
             await here.live("ready")
+
+
+def wreck_login(profile: Path) -> None:
+    """Overwrite what WhatsApp Web keeps its login in: Chromium makes such a database anew."""
+    (database,) = (profile / "Default" / "IndexedDB").glob("https_*.indexeddb.leveldb")
+    for file in database.iterdir():
+        if file.name.startswith("MANIFEST") or file.suffix in {".log", ".ldb"}:
+            file.write_bytes(b"\xff" * 4096)
+
+
+async def test_a_damaged_login_is_restored_instead_of_a_code_shown(tmp_path: Path) -> None:
+    """The profile comes up, but empty: the archive takes its place, and no code is seen."""
+    async with world(tmp_path, restart_backoff_first=0.01) as here:
+        await linked(here)
+        await here.archive()
+        await here.end(StopKind.STOP)
+        wreck_login(here.profile)
+        await here.start()
+        live = await here.live("ready")
+        assert live.phone_number == ME
+        assert "qr_scanning" not in here.seen
+        assert sample(here, 'wafleet_session_restarts_total{cause="login_lost"}') == 1
+
+
+async def test_a_damaged_login_without_an_archive_needs_a_code(tmp_path: Path) -> None:
+    """Then there is nothing else to do, and the code is shown at once."""
+    async with world(tmp_path, restart_backoff_first=0.01) as here:
+        await linked(here)
+        await here.end(StopKind.STOP)
+        wreck_login(here.profile)
+        await here.start()
+        assert (await here.live("qr_shown")).incarnation == 2
+
+
+async def test_a_login_that_an_archive_does_not_bring_back_needs_a_code(tmp_path: Path) -> None:
+    """The archive is of a page without a login (or damaged): tried once, then the code is shown."""
+    async with world(tmp_path, restart_backoff_first=0.01) as here:
+        await linked(here)
+        await here.archive()
+        await here.end(StopKind.STOP)
+        wreck_login(here.profile)
+        raw = bytearray(here.file(1).read_bytes())
+        raw[len(raw) // 2] ^= 1
+        here.file(1).write_bytes(raw)
+        await here.start()
+        assert (await here.live("qr_shown")).incarnation == 3
+        assert sample(here, 'wafleet_session_restarts_total{cause="login_lost"}') == 1
+
+
+async def test_a_device_that_was_unlinked_meanwhile_is_logged_out_not_restored(
+    tmp_path: Path,
+) -> None:
+    """The phone did it while the session was stopped: one word, no restart, no archive left."""
+    async with world(tmp_path) as here:
+        await linked(here)
+        await here.archive()
+        await here.end(StopKind.STOP)
+        here.simulator.desk.log_out(ME, PhoneLogout())
+        await here.start()
+        await here.becomes("logged_out")
+        assert sample(here, 'wafleet_session_restarts_total{cause="login_lost"}') == 0
+        assert len(here.driver.browsers) == 2
+        assert await here.generations() == []

@@ -117,6 +117,7 @@ def test_a_well_session_begins_anew() -> None:
         (["page_crashed"] * 2, False),
         (["page_crashed"] * 3, True),
         (["launch_failed"] * 4, True),
+        (["login_lost"], True),
         (["page_crashed", "page_crashed", "launch_failed"], False),
         (["launch_failed", "page_crashed", "page_crashed", "page_crashed"], True),
         # what WhatsApp or the network may be the cause of
