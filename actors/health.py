@@ -162,7 +162,7 @@ class Health:
         Chromium silently makes a damaged database anew. But if the login has ended, the page says
         so before it shows a code.
         """
-        tried = Repair.SNAPSHOT in self._plan.history.repairs
+        tried = self._plan.history.snapshot_tried
         if not self._archived or tried or phase not in {Phase.OPENING, Phase.RESUMING}:
             return False
         match fact:
@@ -174,11 +174,13 @@ class Health:
             case _:
                 return False
 
-    def snapshot_tried(self) -> None:
-        """The launch had one if there is one; another one would be no better."""
-        history = self._plan.history
-        self._count(Repair.SNAPSHOT, history.failed or "")
-        self._remember(outages.repaired(history, Repair.SNAPSHOT, self._deps.monotonic()))
+    def snapshot_tried(self, *, restored: bool) -> None:
+        """The launch had the last good one if there is one; another try would end no better."""
+        history = replace(self._plan.history, snapshot_tried=True)
+        if restored:
+            self._count(Repair.SNAPSHOT, history.failed or "")
+            history = outages.repaired(history, Repair.SNAPSHOT, self._deps.monotonic())
+        self._remember(history)
 
     def abandon(self, state: State) -> None:
         """The actor is over; it crashed if the machine does not know of it."""

@@ -111,7 +111,8 @@ class Launching:
         prepared: Prepared = outcome.value
         self._archivist.restored(prepared.restored)
         if snapshot:
-            self._health.snapshot_tried()
+            found = prepared.restored is not None and prepared.restored.archive is not None
+            self._health.snapshot_tried(restored=found)
         self._health.expects_login(archived=prepared.archived)
         self._owner.profile_tidied(prepared.tidied)
         if self._owner.is_leaving():

@@ -102,6 +102,7 @@ class History:
     mended: float = 0.0
     failures: int = 0
     failed: str | None = None
+    snapshot_tried: bool = False
     reloads: tuple[float, ...] = ()
     freed: float | None = None
     taken_over: tuple[float, ...] = ()
@@ -183,7 +184,7 @@ def failed(history: History, cause: str, now: float) -> History:
 
 def wants_snapshot(history: History, policy: RepairPolicy) -> bool:
     """Tell whether the next launch is to be on a snapshot: once, when restarts did not help."""
-    if Repair.SNAPSHOT in history.repairs:
+    if history.snapshot_tried:
         return False
     hopeless = history.failed in DAMAGE and history.failures >= policy.snapshot_after
     return hopeless or history.failed == LOGIN_LOST
@@ -191,7 +192,7 @@ def wants_snapshot(history: History, policy: RepairPolicy) -> bool:
 
 def well(history: History) -> History:
     """The session is proven to be connected: what was done for it is over."""
-    return replace(history, outage=None, repairs=(), failures=0, failed=None)
+    return replace(history, outage=None, repairs=(), failures=0, failed=None, snapshot_tried=False)
 
 
 def last_repair(history: History) -> Repair:

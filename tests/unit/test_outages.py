@@ -26,7 +26,6 @@ from actors.outages import (
     may_free,
     mend,
     mends_in,
-    repaired,
     rung_of,
     take_over,
     wants_snapshot,
@@ -134,7 +133,7 @@ def test_a_snapshot_is_for_a_profile_that_does_not_come_up(
     for cause in failures:
         history = failed(history, cause, 0)
     assert wants_snapshot(history, POLICY) is wanted
-    assert not wants_snapshot(repaired(history, Repair.SNAPSHOT, 1), POLICY)
+    assert not wants_snapshot(replace(history, snapshot_tried=True), POLICY)
     assert not wants_snapshot(well(history), POLICY)
 
 
