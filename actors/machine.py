@@ -20,10 +20,14 @@ class Machine:
         """Return what there is now; blocking. What can't be read is None."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         available, total = self._memory()
+        try:
+            used = open_descriptors()
+        except OSError:  # there is not even one left to look with
+            used = soft
         return Readings(
             memory_available=available,
             memory_total=total,
-            descriptors_used=open_descriptors(),
+            descriptors_used=used,
             descriptors_limit=None if soft == resource.RLIM_INFINITY else soft,
             cpu_pressure=self._pressure("cpu"),
             memory_pressure=self._pressure("memory"),

@@ -49,10 +49,10 @@ class CapacitySettings(BaseSettings):
         1, 0.01, 60, "How long it takes until a launch that waits for the machine is tried again."
     )
     cpu_pressure_high: Number = _mark(
-        95, 100, "The percentage of time with work waiting for a processor that stops new launches."
+        99, 100, "The percentage of time with work waiting for a processor that stops new launches."
     )
     cpu_pressure_low: Number = _mark(
-        80, 100, "The percentage of it below which launches go on.", "cpu_pressure_high"
+        95, 100, "The percentage of it below which launches go on.", "cpu_pressure_high"
     )
     memory_pressure_high: Number = _mark(
         20, 100, "The percentage of time with work waiting for memory that stops new launches."

@@ -146,11 +146,10 @@ class Places:
         Those who wait show the `reason`.
         """
         self._show_why(reason, self._why)
-        if cause is self._held:
-            return
-        self._held = cause
-        self._tell(LaunchesHeld(cause=cause))
-        if cause is None:
+        if cause is not self._held:
+            self._held = cause
+            self._tell(LaunchesHeld(cause=cause))
+        if cause is None:  # the gate may have been closed for a moment only, before we were told
             for child in list(self._children.values()):
                 if child.phase is ChildPhase.QUEUED and child.granted:
                     self._owner.launch(child)

@@ -127,6 +127,8 @@ class Fleet:
             "api_key": self.key,
             "log_format": "json",
             "stop_timeout": f"{STOP_TIMEOUT:g}",
+            "cpu_pressure_high": "100",  # what else this machine does is not the suite's business
+            "cpu_pressure_low": "100",
             **self.settings,
             **settings,
         }

@@ -177,6 +177,9 @@ async def world(
             wajs_bundle=BUNDLE,
             host_resolver_rules=simulator.host_resolver_rules,
             trusted_spki=simulator.spki_hash,
+            # what else this machine does is not these tests' business
+            cpu_pressure_high=100.0,
+            cpu_pressure_low=100.0,
             **{"stop_timeout": 10, "archive_delay": 3600.0, **settings},
         )
         data = DataDir(made.data_dir)

@@ -53,6 +53,24 @@ def test_every_open_descriptor_counts() -> None:
         os.close(writer)
 
 
+def test_a_process_without_any_descriptor_left_says_so() -> None:
+    """Looking takes one as well: what can't be counted is all of them."""
+    starve = (
+        "import os, resource\n"
+        "from actors.machine import Machine\n"
+        "machine = Machine()\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "held = []\n"
+        "try:\n"
+        "    while True: held.append(os.dup(0))\n"
+        "except OSError: pass\n"
+        "found = machine.look()\n"
+        "print(found.descriptors_used, found.descriptors_limit)\n"
+    )
+    told = subprocess.check_output([sys.executable, "-c", starve], text=True)
+    assert told.split() == ["64", "64"]
+
+
 @contextmanager
 def memory_group(limit: int) -> Iterator[Path]:
     """Make a control group below our own; skip the test where this user may not."""

@@ -24,6 +24,7 @@ from actors.messages import (
 )
 from supervisor.restarts import FusePolicy, RestartPolicy
 from tests.integration.fleet_world import ASK, RULES, Leave, World, world
+from tests.integration.test_pool import report
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
@@ -221,6 +222,30 @@ async def test_a_gate_that_closes_says_so_to_those_that_wait_already(tmp_path: P
         gate.open("disk_full")
         fleet.port.tell(LaunchGateChanged())
         await eventually_async(lambda: shows("queued"))
+
+
+async def test_a_gate_that_is_open_again_before_anybody_is_told_loses_nobody(
+    tmp_path: Path,
+) -> None:
+    """What was granted meanwhile is launched as soon as the root looks at the gate."""
+    gate = LaunchGate()
+    async with world(tmp_path, gate=gate) as fleet:
+        gate.close("disk_full")  # and the message about it is still on its way
+        one = await fleet.session("one")
+        assert await fleet.start(one) == Done()
+
+        async def granted() -> bool:
+            labels = {"urgency": "person"}
+            name = "wafleet_launches_granted_total"
+            return fleet.telemetry.registry.get_sample_value(name, labels) == 1
+
+        await eventually_async(granted)
+        await report(fleet)  # then the grant is in the root's mailbox,
+        await fleet.start(one)  # and here it has been handled
+        assert fleet.lives(one) == 0
+        gate.open("disk_full")
+        fleet.port.tell(LaunchGateChanged())
+        await fleet.child(one, 1)
 
 
 async def test_while_the_fuse_is_open_nothing_is_recycled(tmp_path: Path) -> None:
