@@ -39,6 +39,8 @@ FIVE = Limit(most=5, period_ms=3_600_000)
 class Parent(pykka.ThreadingActor):
     """Hears of the limiter's end."""
 
+    use_daemon_thread = True
+
     def __init__(self, exits: list[ChildExited]) -> None:
         super().__init__()
         self.exits = exits
@@ -136,10 +138,12 @@ async def desk(tmp_path: Path, **changes: Any) -> AsyncIterator[tuple[Desk, str]
         here = Desk(store=store, main=main, parent=parent, exits=exits, **changes)
         row, _ = await store.create_session(await home_of(store), "one", now_ms())
         here.start()
-        yield here, row.id
-        await here.end(StopService())
-        parent.stop()
-        await main.close(5)
+        try:
+            yield here, row.id
+            await here.end(StopService())
+        finally:
+            pykka.ActorRegistry.stop_all(timeout=5)
+            await main.close(5)
 
 
 async def test_five_windows_and_no_sixth_though_it_is_started_anew_in_between(
