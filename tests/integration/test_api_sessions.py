@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from actors.messages import EndSession, FleetMessage, Refused, StopKind
 from api.commands import SessionCommands
 from storage.store import Desired, SessionNotFound, SessionStatus
 from tests.integration.test_api_server import UNKNOWN_ID, Api, running_api
+from tests.other_writer import other_writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -341,14 +340,12 @@ async def test_an_unknown_session_is_not_found(api: Api, method: str, verb: str,
 async def test_a_locked_database_is_busy_and_works_afterwards(tmp_path: Path) -> None:
     async with running_api(tmp_path) as api:
         await api.new_session("a", desired=Desired.STOPPED)
-        with closing(sqlite3.connect(tmp_path / "wafleet.db", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        async with other_writer(tmp_path / "wafleet.db"):
             busy = await api.post("/v1/sessions/a/start")
             assert (busy.status, busy.code) == (503, "storage_busy")
             assert busy.headers["Retry-After"] == "1"
             assert api.fleet.commands == []
             assert (await api.get("/v1/sessions/a")).status == 200
-            other.execute("ROLLBACK")
         assert (await api.post("/v1/sessions/a/start")).status == 200
 
 

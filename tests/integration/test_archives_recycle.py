@@ -19,6 +19,7 @@ from storage.vault import SecretBox
 from storage.vault.errors import SecretDamaged
 from tests.integration.archive_support import RING
 from tests.integration.archive_world import ALICE, ASK, ME, world
+from tests.other_writer import other_writer
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ async def test_what_may_have_been_sent_before_is_looked_for_first(tmp_path: Path
         here.fleet.tell(OutboxChanged(session_id=here.session))
         await eventually_async(sent)
         assert await here.evaluate(f"!!WPP.whatsapp.MsgStore.remove('true_{chat}_{wa_id}')")
-        with closing(sqlite3.connect(here.data.database)) as connection, connection:
+        async with other_writer(here.data.database) as connection:
             connection.execute("UPDATE messages SET state = 'accepted', attempts = 1")
         here.fleet.tell(OutboxChanged(session_id=here.session))
         await eventually_async(sent)

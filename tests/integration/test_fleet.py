@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
-from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +33,7 @@ from supervisor.clerk import UNTOLD
 from supervisor.parts import now_ms
 from supervisor.restarts import FusePolicy, RestartPolicy
 from tests.integration.fleet_world import ASK, RULES, Crash, Leave, World, world
+from tests.other_writer import other_writer
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
@@ -108,8 +107,7 @@ async def test_a_database_that_can_not_be_written_is_no_crash_loop(tmp_path: Pat
         one = await fleet.session("one")
         await fleet.start(one)
         child = await fleet.child(one, 1)
-        with closing(sqlite3.connect(tmp_path / "db", isolation_level=None)) as other:
-            other.execute("BEGIN EXCLUSIVE")
+        async with other_writer(tmp_path / "db", "BEGIN EXCLUSIVE"):
             tell(child, Leave(ExitKind.CRASH, "browser_exited"))
             shown = await eventually_async(lambda: _on_board(fleet, one, "browser_exited"))
             assert shown is not None
@@ -118,7 +116,6 @@ async def test_a_database_that_can_not_be_written_is_no_crash_loop(tmp_path: Pat
             shown = await eventually_async(lambda: _on_board(fleet, one, "storage_failed"))
             assert shown is not None
             assert (shown.status, shown.phase) == ("disconnected", "backoff")
-            other.execute("ROLLBACK")
         await fleet.child(one, 2)
         assert fleet.lives(one) == 2
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from storage.grants import Grant, GrantKind
 from storage.sqlite import SqliteStore, open_store
 from supervisor.parts import instant, now_ms
 from tests.integration.tenant_support import home_of
+from tests.other_writer import other_writer
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
@@ -251,13 +251,11 @@ async def test_while_the_database_is_locked_nothing_is_allowed(tmp_path: Path) -
     """Who asks is told to ask again, counts once, and gets it when the lock is gone."""
     async with desk(tmp_path, limit=replace(FIVE, most=1)) as (here, one):
         await here.could(one)  # it has read its log
-        with closing(sqlite3.connect(tmp_path / "db", isolation_level=None)) as other:
-            other.execute("BEGIN EXCLUSIVE")
+        async with other_writer(tmp_path / "db", "BEGIN EXCLUSIVE"):
             answer = await here.ask(one, "1")
             assert isinstance(answer, Refused)
             assert answer.code == "service_down"
             assert isinstance(await here.ask(one, "2"), QrLimited)  # "1" may be on the disk
-            other.execute("ROLLBACK")
         assert await here.ask(one, "1") == QrWindowGranted(used=1, most=1)
         assert len(await here.store.grants(GrantKind.QR_WINDOW)) == 1
 
@@ -308,15 +306,13 @@ async def _failed(failing: Failing) -> bool:
 async def test_who_still_waits_when_it_ends_is_told(tmp_path: Path) -> None:
     async with desk(tmp_path) as (here, one):
         await here.could(one)
-        with closing(sqlite3.connect(tmp_path / "db", isolation_level=None)) as other:
-            other.execute("BEGIN EXCLUSIVE")
+        async with other_writer(tmp_path / "db", "BEGIN EXCLUSIVE"):
             waiting = asyncio.create_task(here.ask(one, "1"))
             await asyncio.sleep(0)
             await here.again(RuntimeError("x"))
             answer = await waiting
             assert isinstance(answer, Refused)
             assert answer.code == "service_down"
-            other.execute("ROLLBACK")
         granted = await here.ask(one, "1")
         assert isinstance(granted, QrWindowGranted)
 
