@@ -20,7 +20,7 @@ from tests.chaos import sights
 from tests.chaos.faults import NONE, ONE, Fault, below, exactly
 from tests.chaos.rows_supervisor import INSIDER
 from tests.chaos.sights import Guard
-from tests.chaos.trial import QUIET, settled
+from tests.chaos.trial import QUIET, last_event, settled
 from tests.waiting import eventually, eventually_async
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ LAUNCHING: Final = frozenset({"launching", "opening"})
 
 
 async def start_storm(stage: Stage, _options: Options) -> Figures:
-    """50 linked sessions, and a node that has to start them all at once; a 51st is refused."""
+    """50 linked sessions started at once; a 51st is refused, one crashes until quarantined."""
     with stage.fleet(launch_slots=str(SLOTS)) as fleet, Guard(fleet.data) as guard:
         fleet.start()
         async with fleet.client() as api:
@@ -265,6 +265,7 @@ async def start_storm(stage: Stage, _options: Options) -> Figures:
             took = time.monotonic() - began
             codes = len(await api.seen(0, "qr_scanned")) - before - STORM
             wrong = await _takes_one_more(api)
+            disturbed = await _crash_loop(fleet, api, "storm-0")
             alive = {pid for b in fleet.browsers() for pid in sights.members(b.pid)}
             orphans = settled(lambda: len(set(guard.left()) - alive))
         fleet.stop()
@@ -275,9 +276,33 @@ async def start_storm(stage: Stage, _options: Options) -> Figures:
             "launching": most,
             "codes": codes,
             "wrong": wrong,
+            "neighbours": disturbed,
             "twins": guard.twins,
             "orphans": orphans + settled(lambda: len(guard.left())),
         }
+
+
+async def _crash_loop(fleet: Fleet, api: Client, victim: str) -> int:
+    """Kill a session's browser whenever it has one, until the session is quarantined.
+
+    Return how many of the others have another browser or another status than before.
+    """
+    ours = fleet.ids[victim]
+    untouched = {b.session: b for b in fleet.browsers() if b.session != ours}
+    began = await last_event(api)
+
+    async def quarantined() -> bool:
+        for browser in fleet.browsers():
+            if browser.session == ours:
+                with suppress(ProcessLookupError):
+                    os.kill(browser.pid, signal.SIGKILL)
+        return bool((await api.session(victim))["reason"] == "crash_loop")
+
+    await eventually_async(quarantined, STORM_PATIENCE)
+    now = {b.session: b for b in fleet.browsers()}
+    path = "/v1/events?limit=500&types=session.status" + (f"&after={began}" if began else "")
+    told = {event["session_id"] for event in (await api.get(path))["events"]} - {ours}
+    return len(told | {key for key, browser in untouched.items() if now.get(key) != browser})
 
 
 async def _takes_one_more(api: Client) -> bool:
@@ -329,7 +354,7 @@ FAULTS: Final = (
     ),
     Fault(
         name="start_storm",
-        what="50 linked sessions started at once",
+        what="50 linked sessions started at once; then one of them in a crash loop",
         scale="default settings",
         run=start_storm,
         bars={
@@ -338,6 +363,7 @@ FAULTS: Final = (
             "recovered": below(STORM_PATIENCE),
             "codes": NONE,
             "wrong": NONE,
+            "neighbours": NONE,
             "orphans": NONE,
             "twins": ONE,
         },

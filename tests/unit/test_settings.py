@@ -309,7 +309,7 @@ def test_a_budget_is_unset_or_some_memory() -> None:
         ({"QR_WINDOWS": "6"}, "QR_WINDOWS"),
         ({"QR_WINDOWS": "0"}, "QR_WINDOWS"),
         ({"QR_PERIOD": "3599"}, "QR_PERIOD"),
-        ({"CPU_PRESSURE_LOW": "96"}, "CPU_PRESSURE_LOW"),
+        ({"CPU_PRESSURE_LOW": "100"}, "CPU_PRESSURE_LOW"),
         ({"MEMORY_PRESSURE_HIGH": "4"}, "MEMORY_PRESSURE_LOW"),
         ({"LOAD_HIGH": "2"}, "LOAD_LOW"),
     ],
