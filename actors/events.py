@@ -36,9 +36,11 @@ class Began:
     """The actor runs."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Launched:
-    """The driver returned a browser."""
+    """The driver returned a browser. Without a `login` its page will ask for a QR code at once."""
+
+    login: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ nothing runs on it now.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -14,6 +15,7 @@ import structlog
 
 from actors.base import tell
 from actors.browser.driver import BrowserFact, ConnectionLost, DriverError
+from actors.browser.logins import may_hold_login
 from actors.events import Launched, LaunchFailed
 from actors.messages import BrowserReported
 
@@ -37,11 +39,15 @@ LAUNCH_SLACK: Final = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What became of the profile: what was `restored` and deleted; whether it is `archived`."""
+    """What became of the profile: what was `restored` and deleted; whether it is `archived`.
+
+    `login` is False if it certainly has none.
+    """
 
     restored: Restored | None
     tidied: Tidied | None
     archived: bool
+    login: bool
 
 
 class LaunchOwner(Protocol):
@@ -99,7 +105,15 @@ class Launching:
             except OSError as error:  # too large is no reason not to run
                 log.warning("profile_not_cleaned", error=type(error).__name__)
                 tidied = None
-        return Prepared(restored=restored, tidied=tidied, archived=archived)
+        login = archived or await self._may_have_login()
+        return Prepared(restored=restored, tidied=tidied, archived=archived, login=login)
+
+    async def _may_have_login(self) -> bool:
+        """As far as the profile and its last life tell; the page may find out otherwise."""
+        profile = self._deps.paths(self._owner.child_id).profile
+        if not await asyncio.to_thread(may_hold_login, profile):
+            return False
+        return (await self._deps.store.any_session(self._owner.child_id)).linked
 
     def _prepared(self, snapshot: bool, outcome: Outcome) -> None:
         error = outcome.error
@@ -118,9 +132,9 @@ class Launching:
         if self._owner.is_leaving():
             self._owner.happened(LaunchFailed(code="stopped", detail="Not launched any more."))
         else:
-            self._launch()
+            self._launch(login=prepared.login)
 
-    def _launch(self) -> None:
+    def _launch(self, *, login: bool) -> None:
         deps, ref, session_id = self._deps, self._owner.actor_ref, self._owner.child_id
         incarnation = self._owner.incarnation
         self._began_ms = deps.now_ms()
@@ -136,16 +150,17 @@ class Launching:
             return browser
 
         deadline = deps.timeouts.launch + LAUNCH_SLACK
-        self._calls.place(deps.browsers, launch, self._launched, deadline=deadline)
+        then = partial(self._launched, login)
+        self._calls.place(deps.browsers, launch, then, deadline=deadline)
 
-    def _launched(self, outcome: Outcome) -> None:
+    def _launched(self, login: bool, outcome: Outcome) -> None:
         telemetry, error = self._deps.telemetry, outcome.error
         if error is None:
             seconds = (self._deps.now_ms() - self._began_ms) / 1000
             telemetry.launches.labels(result="ok").inc()
             telemetry.launch_seconds.observe(seconds)
             log.info("browser_launched", pid=outcome.value.pid, seconds=seconds)
-            self._owner.happened(Launched())
+            self._owner.happened(Launched(login=login))
             return
         code = error.code if isinstance(error, DriverError) else "launch_failed"
         telemetry.launches.labels(result=code).inc()

@@ -180,6 +180,8 @@ class QrDesk:
             self._closed(before, state)
         if state.granted and state.granted != before.granted:
             self._opened = self._deps.monotonic()
+        if state.phase in {Phase.STOPPING, Phase.ENDED}:
+            self._asked = 0
         if before.phase is Phase.QR and state.phase is not Phase.QR:
             self._asked = 0
             self._answer(not_at_qr())
@@ -189,6 +191,8 @@ class QrDesk:
             cause = state.exit.cause
         elif state.phase is Phase.QR:
             cause = "renewed"
+        elif before.phase is not Phase.QR or before.phase is not Phase.QR:
+            cause = "not_needed"  # there was a login after all
         else:
             cause = state.trouble or "scanned"
         told = {

@@ -106,11 +106,16 @@ def _while_launching(state: State, event: Event, limits: Limits) -> Step:
     match event:
         case Began() if state.phase is Phase.NEW:
             return replace(state, phase=Phase.LAUNCHING), (Launch(),)
-        case Launched():
+        case Launched(login=login):
             state = replace(state, browser=True)
             if state.stop is not None:
                 return _leave(state, _stopped(state.stop))
-            return _enter(state, Phase.OPENING, limits, Open())
+            if login:
+                return _enter(state, Phase.OPENING, limits, Open())
+            state = replace(state, windows=state.windows + 1)
+            return state, (AskQrWindow(number=state.windows),)
+        case _ if state.browser:
+            return _before_opening(state, event, limits)
         case LaunchFailed(code=code, detail=detail):
             cause = code if code in PERMANENT else "launch_failed"
             exit_ = _stopped(state.stop) if state.stop else _exit(cause, detail)
@@ -121,6 +126,21 @@ def _while_launching(state: State, event: Event, limits: Limits) -> Step:
             return replace(state, stop=kind), ()  # the launch's answer decides; it has a deadline
         case BrowserExited():
             return state, ()  # the driver's launch raises for it
+        case _:
+            return state, ()
+
+
+def _before_opening(state: State, event: Event, limits: Limits) -> Step:
+    """A browser without a login: its page may not be opened before its QR window is allowed."""
+    match event:
+        case QrGranted(number=number) if number == state.windows:
+            return _enter(replace(state, granted=number), Phase.OPENING, limits, Open())
+        case QrRefused(number=number, detail=detail) if number == state.windows:
+            return _leave(state, _exit("qr_limited", detail))
+        case StopRequested(kind=kind, detail=detail):
+            return _leave(replace(state, stop=kind), _stopped(kind, detail))
+        case BrowserExited(returncode=code):
+            return _leave(state, _exit("browser_exited", f"exit code {code}"))
         case _:
             return state, ()
 
@@ -216,7 +236,7 @@ def _qr_issued(state: State, text: str, limits: Limits) -> Step:
     if text in {state.qr, state.held}:
         return state, ()
     state = replace(state, refreshing=False)
-    if state.phase is not Phase.QR or not state.granted:
+    if not state.granted:
         return _enter(replace(state, held=text), Phase.QR, limits)  # the window is not open yet
     if state.window >= limits.qr_codes_per_window:
         return _leave(state, _exit("qr_timeout"))
@@ -292,7 +312,7 @@ def _enter(state: State, phase: Phase, limits: Limits, *effects: Effect) -> Step
     can_send = phase is Phase.CONNECTED and state.sick not in END_TO_END
     deliver = (Deliver(),) if can_send else ()
     timer = ArmTimer(phase=phase, seconds=seconds)
-    if phase is Phase.QR and state.phase is not Phase.QR:
+    if phase is Phase.QR and state.phase is not Phase.QR and not state.granted:
         state = replace(state, windows=state.windows + 1)
         effects = (*effects, AskQrWindow(number=state.windows))
     if phase in {Phase.QR, Phase.CONNECTED}:

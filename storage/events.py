@@ -54,7 +54,7 @@ Of these (bytes; `before` and `after` what was done):
     session.qr
               opened           window: its number in the period, limit
               refused          cause, limit, seconds: until the next one is allowed, next_ms: when
-              closed           cause (scanned, renewed, or the reason of the session's end),
+              closed           cause (scanned, renewed, not_needed, or the reason of the end),
                                seconds, codes: how many were shown
     limiter   counted_anew     cause (boot), count: what was granted before the machine's boot, and
                                counts as granted when it was first seen after it

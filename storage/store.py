@@ -139,7 +139,8 @@ class SessionStatistics:
 class SessionRow:
     """One session as last committed. At most one of a workspace is its primary one.
 
-    `created_by` is the public id of the API key that made it, if one did.
+    `created_by` is the public id of the API key that made it, if one did. `linked`: when it was
+    last seen its profile had a login; without one its page asks for a QR code at once.
     """
 
     id: str
@@ -160,6 +161,7 @@ class SessionRow:
     created_ms: int
     updated_ms: int
     statistics: SessionStatistics
+    linked: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

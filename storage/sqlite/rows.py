@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, overload
 
-from storage.sqlite.statistics import statistics
+from storage.sqlite.statistics import is_linked, statistics
 from storage.store import (
     Desired,
     Direction,
@@ -57,6 +57,7 @@ def session_row(row: Row) -> SessionRow:
         created_ms=row[15],
         updated_ms=row[16],
         statistics=statistics(row[17]),
+        linked=is_linked(row[17], known=row[6] is not None),
     )
 
 

@@ -51,6 +51,31 @@ def moved(metadata: str, before: str, after: str, lasted_ms: int) -> str:
     return json.dumps(found, separators=(",", ":"))
 
 
+def linked(metadata: str, status: str, reason: str) -> str:
+    """Return the metadata after a change to that status: whether the profile has a login.
+
+    It says so itself, by showing a QR code or by not doing so.
+    """
+    if status in {SessionStatus.AUTHENTICATED, SessionStatus.CONNECTED}:
+        return _with_link(metadata, there=True)
+    if status == SessionStatus.QR_SCANNING or reason == "logged_out":
+        return _with_link(metadata, there=False)
+    return metadata
+
+
+def _with_link(metadata: str, *, there: bool) -> str:
+    found: dict[str, Any] = json.loads(metadata)
+    if found.get("linked") is there:
+        return metadata
+    return json.dumps({**found, "linked": there}, separators=(",", ":"))
+
+
+def is_linked(metadata: str, *, known: bool) -> bool:
+    """Tell whether a session has a login; `known` if it had one before this was written down."""
+    found = json.loads(metadata).get("linked")
+    return known if found is None else bool(found)
+
+
 def _counted(before: str, after: str, lasted_ms: int) -> Iterable[tuple[str, int]]:
     if before == SessionStatus.CONNECTED:
         yield "disconnects", 1

@@ -9,7 +9,7 @@ from storage.sqlite.events import NewEvent, append_events
 from storage.sqlite.receipts import EVENT_REF, message_event, message_ref
 from storage.sqlite.rows import storable
 from storage.sqlite.scope import SessionKeys, no_such_session, session_keys
-from storage.sqlite.statistics import moved
+from storage.sqlite.statistics import linked, moved
 from storage.store import Desired, MessageState, SessionStatus, StatusChange
 
 if TYPE_CHECKING:
@@ -75,7 +75,10 @@ class StatusTable:
                     "desired": change.desired,
                     "phone_number": storable(change.phone_number),
                     "metadata": moved(
-                        before[7], before[2], change.status, change.since_ms - before[8]
+                        linked(before[7], change.status, change.reason),
+                        before[2],
+                        change.status,
+                        change.since_ms - before[8],
                     ),
                 },
             )

@@ -264,6 +264,7 @@ def session_row(**changes: Any) -> SessionRow:
         "created_ms": 0,
         "updated_ms": 2,
         "statistics": SessionStatistics(),
+        "linked": True,
     }
     return SessionRow(**{**fields, **changes})
 

@@ -329,7 +329,7 @@ codes = st.sampled_from(["launch_failed", "chromium_missing"])
 any_event: st.SearchStrategy[Event] = st.one_of(
     facts,
     st.builds(Began),
-    st.builds(Launched),
+    st.builds(Launched, login=st.booleans()),
     st.builds(LaunchFailed, code=codes, detail=text),
     st.builds(CallFailed, cause=st.just("page_unresponsive"), detail=text),
     st.builds(Suspected, cause=st.just("page_unresponsive")),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.browser.driver import DocumentChanged, QrIssued
+from actors.browser.driver import BrowserExited, DocumentChanged, QrIssued
 from actors.events import (
     AskQrWindow,
     Began,
@@ -14,6 +14,7 @@ from actors.events import (
     Effect,
     Event,
     Launched,
+    Open,
     Phase,
     QrGranted,
     QrNotRefreshed,
@@ -22,8 +23,9 @@ from actors.events import (
     RefreshQr,
     Reloading,
     StopBrowser,
+    StopRequested,
 )
-from actors.messages import ExitKind
+from actors.messages import ExitKind, StopKind
 from actors.state import State, public, step
 from storage.store import SessionStatus
 from tests.unit.state_support import (
@@ -119,6 +121,50 @@ def test_a_page_that_is_loaded_anew_asks_for_a_window_of_its_own() -> None:
     assert (state.phase, state.qr, state.granted) == (Phase.OPENING, None, 0)
     state, effects = run(DocumentChanged(), loaded(), UNPAIRED, state=state)
     assert AskQrWindow(number=2) in effects
+
+
+def test_without_a_login_the_page_is_not_opened_before_its_window_is_granted() -> None:
+    """Its page asks WhatsApp for a code as soon as it is there: what counts is that."""
+    asked, effects = run(Began(), Launched(login=False))
+    assert effects == [AskQrWindow(number=1)]
+    assert (asked.phase, public(asked)[1]) == (Phase.LAUNCHING, "launching")
+    state, effects = run(QrGranted(number=1), state=asked)
+    assert Open() in effects
+    for told in ((UNPAIRED, QrIssued(text="a")), (QrIssued(text="a"),)):
+        shown, _ = run(loaded(), *told, state=state)
+        assert (shown.phase, shown.qr, shown.window) == (Phase.QR, "a", 1)
+        assert (shown.windows, shown.granted) == (1, 1)
+
+
+def test_without_a_login_and_a_window_the_session_ends_before_whatsapp_hears_of_it() -> None:
+    state, effects = run(Began(), Launched(login=False), QrRefused(number=1, detail="at six"))
+    assert StopBrowser() in effects
+    assert Open() not in effects
+    state, _ = run(BrowserStopped(), state=state)
+    assert public(state) == (SessionStatus.DISCONNECTED, "qr_limited", "at six")
+
+
+@pytest.mark.parametrize(
+    ("event", "cause"),
+    [
+        (StopRequested(kind=StopKind.STOP), "stopped"),
+        (BrowserExited(pid=1, returncode=-9), "browser_exited"),
+    ],
+)
+def test_what_ends_a_browser_that_waits_for_its_window(event: Event, cause: str) -> None:
+    asked, _ = run(Began(), Launched(login=False))
+    for number in (0, 2):  # an answer to another question
+        assert run(QrGranted(number=number), state=asked)[0] == asked
+    state, effects = run(event, state=asked)
+    assert StopBrowser() in effects
+    assert state.exit is not None
+    assert state.exit.cause == cause
+
+
+def test_a_login_after_all_gives_up_the_window() -> None:
+    """The next code, if there ever is one, needs its own."""
+    state, _ = run(Began(), Launched(login=False), QrGranted(number=1), loaded(), SYNCING)
+    assert (state.phase, state.granted) == (Phase.AUTHENTICATED, 0)
 
 
 texts = st.sampled_from("abcdefgh")

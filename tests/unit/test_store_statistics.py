@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.sqlite.statistics import moved, newly_sent, statistics
+from storage.sqlite.statistics import is_linked, linked, moved, newly_sent, statistics
 from storage.store import MessageState as M
 from storage.store import SessionStatus as S
 
@@ -67,3 +67,28 @@ def test_every_connection_is_either_over_or_the_last(path: list[S]) -> None:
 )
 def test_a_message_is_sent_once(before: M, after: M, *, counts: bool) -> None:
     assert newly_sent(before, after) is counts
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "found"),
+    [
+        (S.AUTHENTICATED, "syncing", True),
+        (CONNECTED, "ready", True),
+        (S.QR_SCANNING, "qr_expected", False),
+        (DISCONNECTED, "logged_out", False),
+        (DISCONNECTED, "stopped", None),
+        (DISCONNECTED, "qr_timeout", None),
+        (FAILED, "crash_loop", None),
+    ],
+)
+def test_a_login_is_seen_and_missed(status: S, reason: str, found: bool | None) -> None:
+    """What tells nothing of it leaves what was known."""
+    for before in ("{}", '{"linked":true,"x":1}', '{"linked":false}'):
+        after = linked(before, status, reason)
+        known = json.loads(before).get("linked") if found is None else found
+        assert json.loads(after) == {
+            **json.loads(before),
+            **({} if known is None else {"linked": known}),
+        }
+        assert is_linked(after, known=True) is (known is not False)
+        assert is_linked(after, known=False) is (known is True)
