@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import tempfile
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 NUMBERS = itertools.count(15550110001)
+
+
+def _leads(pid: int) -> bool:
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
 
 
 @dataclass
@@ -43,13 +51,14 @@ class Node:
         return Api.of(self.program, self.place)
 
     def browsers(self) -> list[psutil.Process]:
-        """Return the main processes of this node's browsers (not their renderers and helpers)."""
+        """Return the main processes of this node's browsers (not their renderers and helpers).
+
+        A main process leads a session; a helper just forked still shows its parent's arguments.
+        """
         found = []
         for process in psutil.process_iter(["cmdline"]):
             cmdline = process.info["cmdline"] or []
-            if any(str(self.data) in part for part in cmdline) and not any(
-                part.startswith("--type=") for part in cmdline
-            ):
+            if any(str(self.data) in part for part in cmdline) and _leads(process.pid):
                 found.append(process)
         return found
 
