@@ -15,6 +15,7 @@ import structlog
 from actors.bridge import BridgeClosed, DeadlineExceeded
 from actors.browser.driver import (
     ConnectionLost,
+    Outgoing,
     PageGone,
     PageRefused,
     SendResult,
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from actors.messages import Outcome
     from actors.recorder import Recorder
     from actors.telemetry import Telemetry
-    from storage.store import MessageRow, Store
+    from storage.messages import MessageRow
+    from storage.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -172,13 +174,10 @@ class Courier:
             return
         self._in_flight = row
         self._telemetry.accept_to_page_seconds.observe((self._now_ms() - row.created_ms) / 1000)
-        work = partial(
-            self._browser.send_text,
-            chat=row.chat,
-            wa_id=row.wa_id,
-            body=row.body,
-            again=row.attempts > 1,
+        message = Outgoing(
+            chat=row.chat, wa_id=row.wa_id, kind=row.kind, body=row.body, content=row.content
         )
+        work = partial(self._browser.send, message, again=row.attempts > 1)
         then = partial(self._answered, row)
         self._calls.place(self._browsers, work, then, deadline=self._send_deadline)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from storage.store import NewInbound
+from storage.messages import NewInbound
 
 if TYPE_CHECKING:
     from actors.browser.driver import AckChanged, MessageReceived

@@ -1,6 +1,6 @@
 """What the limiter actor is asked and answers. Pure.
 
-Here with the limit of QR windows; the caps of messages come into the same place.
+QR windows are limited by session, messages by phone number.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from actors.messages import Done, Refused
 
 if TYPE_CHECKING:
     from actors.messages import Reply
+    from storage.grants import MessageGrant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +54,73 @@ class QrLimited(Refused):
     most: int
     seconds: float
     next_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendWanted:
+    """A session's courier, through the root, asks whether a message may be handed over now.
+
+    Answered with SendGranted, SendLater, or another Refused (ask again in a moment). A number that
+    was granted one is busy until SendOver, or until `lease_seconds` have passed: one send at a time
+    per number, whichever session of it asks. `first_contact`: this number has never written to this
+    chat. Asking again under the same key asks for the same grant.
+    """
+
+    session_id: str
+    number: str
+    key: str
+    first_contact: bool
+    lease_seconds: float
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendGranted(Done):
+    """It may be handed over, once `grant` is committed together with `sending`."""
+
+    grant: MessageGrant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendLater(Refused):
+    """Not before `seconds` have passed. `window` says what binds.
+
+    minute, hour, day: a cap; warm_up: the lower cap of a new number; pace: the delay between
+    messages; busy: another message of the number is on its way, `seconds` is a guess.
+    """
+
+    seconds: float
+    window: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendOver:
+    """The courier that was granted it: the page has answered, or will not.
+
+    Without `committed` the grant never became durable and nothing was handed over: it is free.
+    """
+
+    session_id: str
+    number: str
+    key: str
+    committed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellSendForecast:
+    """The API asks when a message would go out that has `ahead` of its number before it.
+
+    Answered with SendForecast, or Refused (ask again in a moment).
+    """
+
+    number: str
+    ahead: int
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendForecast(Done):
+    """Not before `seconds` from now; `window` is what binds, as in SendLater, None: nothing."""
+
+    seconds: float
+    window: str | None

@@ -20,7 +20,8 @@ from api.schemas import (
     NoQuery,
 )
 from api.views import as_of_now, message_fields, message_out
-from storage.store import Desired, MessageNotFound, NewOutbound, Provider, SessionStatus
+from storage.messages import NewOutbound
+from storage.store import Desired, MessageNotFound, Provider, SessionStatus
 from storage.tenants import PlanLimitReached
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from api.metrics_usage import Usage, usage_metrics
 from api.parsing import read_query
 from api.schemas import NoQuery
 from api.views import as_of_now
-from storage.store import Direction, MessageState, SessionStatus, StoreError
+from storage.messages import Direction, MessageState
+from storage.store import SessionStatus, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from api.keys import Scope
 from api.recipients import parse_recipient
 from storage.events import EventType
-from storage.store import Desired, Direction, MessageState, Provider, SessionStatus
+from storage.messages import Direction, MessageState
+from storage.store import Desired, Provider, SessionStatus
 
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 ULID_PATTERN: Final = r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$"

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from storage.audit import AccessEntry
     from storage.events import EventRow
     from storage.keys import ApiKeyRecord
-    from storage.store import MessageRow, SessionRow
+    from storage.messages import MessageRow
+    from storage.store import SessionRow
 
 
 def _optional(ms: int | None) -> str | None:

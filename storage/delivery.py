@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from storage.store import MessageState
+from storage.messages import MessageState
 
 _RANK: Final[dict[MessageState, int]] = {
     MessageState.ACCEPTED: 0,
     MessageState.SENDING: 1,
     MessageState.UNKNOWN: 2,
     MessageState.FAILED: 3,
+    MessageState.EXPIRED: 3,
+    MessageState.CANCELLED: 3,
     MessageState.SENT: 4,
     MessageState.DELIVERED: 5,
     MessageState.READ: 6,

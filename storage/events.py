@@ -12,7 +12,7 @@ QR code, jid or phone number:
     session.primary            is_primary
     session.active             is_active
     session.deleted            nothing
-    message.accepted, .sent, .delivered, .read, .played
+    message.accepted, .sent, .delivered, .read, .played, .expired, .cancelled
                                message_id, chat_id, kind
     message.failed, .unknown   message_id, chat_id, kind, code
     message.received           message_id, chat_id, contact_id (null: none), kind
@@ -84,6 +84,8 @@ class EventType(StrEnum):
     MESSAGE_READ = "message.read"
     MESSAGE_PLAYED = "message.played"
     MESSAGE_FAILED = "message.failed"
+    MESSAGE_EXPIRED = "message.expired"
+    MESSAGE_CANCELLED = "message.cancelled"
     MESSAGE_UNKNOWN = "message.unknown"
     MESSAGE_RECEIVED = "message.received"
     STORAGE = "storage"

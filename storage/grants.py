@@ -37,6 +37,22 @@ class Grant:
     wall_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageGrant:
+    """That one message may be handed over by a phone number, whichever session of it asked.
+
+    `number` is the number's digits. `key` names the attempt: the message's id, a dot, and the
+    attempt. Times as in Grant. It is recorded in the transaction that makes the message `sending`,
+    and never given back after that.
+    """
+
+    number: str
+    key: str
+    boot_id: str
+    boot_ms: int
+    wall_ms: int
+
+
 class GrantLog(Protocol):
     """Every write is one transaction; when a call returns, it is on the disk."""
 

@@ -17,7 +17,7 @@ from storage.store import StoreError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from storage.store import MessageRow
+    from storage.messages import MessageRow
 
 
 class ContactNotFound(StoreError):  # noqa: N818

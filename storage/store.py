@@ -25,10 +25,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from storage.outbox import Outbox
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from storage.events import EventType
+    from storage.messages import Direction, MessageRow, MessageState, NewInbound
 
 
 class StoreError(Exception):
@@ -96,29 +99,6 @@ class Desired(StrEnum):
     STOPPED = "stopped"
 
 
-class Direction(StrEnum):
-    OUTBOUND = "outbound"
-    INBOUND = "inbound"
-
-
-class MessageState(StrEnum):
-    """Outbound: accepted → sending → sent → delivered → read → played; unknown, failed aside.
-
-    `unknown` means handed to the page, with no answer known: neither lost nor proven sent.
-    Inbound messages are `received`.
-    """
-
-    ACCEPTED = "accepted"
-    SENDING = "sending"
-    SENT = "sent"
-    DELIVERED = "delivered"
-    READ = "read"
-    PLAYED = "played"
-    UNKNOWN = "unknown"
-    FAILED = "failed"
-    RECEIVED = "received"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStatistics:
     """How often it connected, left connected (after how long, in sum), failed; its messages.
@@ -181,59 +161,7 @@ class StatusChange:
     desired: Desired | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageRow:
-    """One message. `chat` is a jid; `wa_id` is WhatsApp's message id (the key's id part, hex).
-
-    `attempts` is how often it was, or may have been, handed to a page; a restored backup counts
-    one for each message that was still to be sent when it was made.
-    """
-
-    id: str
-    session_id: str
-    direction: Direction
-    chat: str
-    sender: str | None
-    wa_id: str
-    kind: str
-    body: str
-    state: MessageState
-    error_code: str | None
-    error_detail: str | None
-    attempts: int
-    created_ms: int
-    updated_ms: int
-    sent_ms: int | None
-    delivered_ms: int | None
-    read_ms: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewOutbound:
-    """A text that the API has validated; `wa_id` is allocated once, here, for ever."""
-
-    session_id: str
-    chat: str
-    wa_id: str
-    body: str
-    now_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewInbound:
-    """A message that a contact sent; repeats of the same (session, chat, wa_id) are stored once."""
-
-    session_id: str
-    chat: str
-    sender: str
-    wa_id: str
-    kind: str
-    body: str
-    sent_ms: int
-    now_ms: int
-
-
-class Store(Protocol):
+class Store(Outbox, Protocol):
     """Every write is one transaction; when a call returns, it is on the disk.
 
     A change of a session's or message's state and its event (storage.events) commit together.
@@ -267,9 +195,6 @@ class Store(Protocol):
 
         Raises SessionInactive when a deactivated number is to run.
         """
-
-    async def accept_message(self, workspace_id: str, new: NewOutbound) -> MessageRow:
-        """Store it as accepted. Raises SessionNotFound, SessionInactive, PlanLimitReached."""
 
     async def message(self, workspace_id: str, session_id: str, message_id: str) -> MessageRow:
         """Return it. Raises MessageNotFound."""
@@ -331,37 +256,6 @@ class Store(Protocol):
 
         For when no actor of it runs: the last one could not write what became of them.
         """
-
-    async def claim_next(self, session_id: str, now_ms: int) -> MessageRow | None:
-        """Move the oldest accepted message to `sending`, attempts + 1, and return it, if any."""
-
-    async def record_sent(self, message_id: str, ack: int, now_ms: int) -> MessageRow:
-        """The page answered with an ack of at least 1. Never moves a message backwards."""
-
-    async def record_failed(
-        self, message_id: str, code: str, detail: str, now_ms: int
-    ) -> MessageRow:
-        """The page refused it before hand-over: it will never be sent."""
-
-    async def record_unknown(self, message_id: str, code: str, detail: str, now_ms: int) -> None:
-        """No answer is known after hand-over. Does nothing unless the message is `sending`."""
-
-    async def record_unsent(self, message_id: str, now_ms: int) -> None:
-        """It was claimed but certainly not handed over: back to accepted, if it is `sending`.
-
-        If its contact was erased meanwhile it fails instead: there is nothing left to send.
-        """
-
-    async def record_acks(
-        self, session_id: str, wa_ids: Sequence[str], ack: int, now_ms: int
-    ) -> int:
-        """Apply a receipt to own messages and return how many it changed; only forward.
-
-        1 sent, 2 delivered, 3 read, 4 played, -1 refused.
-        """
-
-    async def unknown_messages(self, session_id: str, limit: int = 100) -> Sequence[MessageRow]:
-        """Return the outbound messages whose fate is unknown, oldest first."""
 
     async def record_inbound(self, new: NewInbound) -> MessageRow | None:
         """Store it; None if it was stored before. Raises SessionNotFound."""

@@ -17,11 +17,11 @@ Pure: records, Protocols and errors only. All calls run on the browser loop, thr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -207,6 +207,21 @@ class SessionPaths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A message to be handed over; `content` is that of storage.messages, by `kind`.
+
+    `media` is the decrypted file to send, for kinds that have one.
+    """
+
+    chat: str
+    wa_id: str
+    kind: str
+    body: str
+    content: Mapping[str, Any] = field(default_factory=dict)
+    media: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendResult:
     """`ack` is at least 1: WhatsApp's server has it."""
 
@@ -270,10 +285,8 @@ class Browser(Protocol):
         Returns when the document has loaded. Raises CallTimedOut, PageGone, ConnectionLost.
         """
 
-    async def send_text(
-        self, *, chat: str, wa_id: str, body: str, again: bool = False
-    ) -> SendResult:
-        """Send one text under the given id and wait for WhatsApp's ack.
+    async def send(self, message: Outgoing, *, again: bool = False) -> SendResult:
+        """Send one message under its id and wait for WhatsApp's ack.
 
         One that WhatsApp Web has already is not sent a second time. With `again` (it may have been
         handed over before) it is also looked for among the messages that are not loaded.

@@ -15,6 +15,7 @@ from actors.browser.driver import (
     DocumentChanged,
     LoggedOut,
     NoteResult,
+    Outgoing,
     PageCrashed,
     PageGone,
     PageRefused,
@@ -138,15 +139,18 @@ class WhatsAppBrowser:
         deadlines = self._options.deadlines
         await self._ready_page().navigate(self._options.whatsapp_url, deadlines.open)
 
-    async def send_text(
-        self, *, chat: str, wa_id: str, body: str, again: bool = False
-    ) -> SendResult:
-        args: dict[str, object] = {"chat": chat, "waId": wa_id, "body": body, "again": again}
+    async def send(self, message: Outgoing, *, again: bool = False) -> SendResult:
+        args: dict[str, object] = {
+            "chat": message.chat,
+            "waId": message.wa_id,
+            "body": message.body,
+            "again": again,
+        }
         value = await self._ask("sendText", args, self._options.deadlines.send)
         ack = value.get("ack") if isinstance(value, dict) else None
         if not isinstance(ack, int) or ack < 1:
             raise PageRefused("send_unconfirmed", "the page adapter gave no ack")
-        return SendResult(wa_id=wa_id, ack=ack)
+        return SendResult(wa_id=message.wa_id, ack=ack)
 
     async def lookup_ack(self, *, chat: str, wa_id: str) -> int | None:
         args: dict[str, object] = {"chat": chat, "waId": wa_id}

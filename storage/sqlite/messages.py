@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from storage.events import EventType
+from storage.messages import Direction, MessageRow, MessageState, NewInbound, Priority
 from storage.sqlite.events import NewEvent, append_events
-from storage.sqlite.rows import MESSAGE_COLUMNS, MESSAGES, message_row, storable
+from storage.sqlite.rows import MESSAGE_COLUMNS, MESSAGES, content_text, message_row, storable
 from storage.sqlite.scope import own_session_keys, session_keys
 from storage.sqlite.statistics import RECEIVED, count
 from storage.sqlite.traffic import note_traffic
-from storage.store import Direction, MessageNotFound, MessageRow, MessageState, NewInbound
+from storage.store import MessageNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 SELECT_MESSAGE: Final = f"SELECT {MESSAGE_COLUMNS} FROM {MESSAGES}"  # noqa: S608 - constants only
 INSERT_MESSAGE: Final = (
     "INSERT INTO messages (uuid, workspace_id, whatsapp_session_id, chat_id, contact_id, direction,"
-    " chat, sender, wa_id, kind, body, state, created_at, updated_at, sent_at) VALUES (:uuid,"
-    " :workspace, :session, :chat_id, :contact_id, :direction, :chat, :sender, :wa_id, :kind,"
-    " :body, :state, :now, :now, :sent)"
+    " chat, sender, wa_id, kind, body, content, state, priority, send_at, expires_at, created_at,"
+    " updated_at, sent_at) VALUES (:uuid, :workspace, :session, :chat_id, :contact_id, :direction,"
+    " :chat, :sender, :wa_id, :kind, :body, :content, :state, :priority, :send_at, :expires, :now,"
+    " :now, :sent)"
 )
 
 
@@ -66,7 +68,11 @@ class MessageTable:
                     "wa_id": wa_id,
                     "kind": kind,
                     "body": storable(new.body),
+                    "content": content_text(new.content),
                     "state": MessageState.RECEIVED,
+                    "priority": Priority.CONVERSATION,
+                    "send_at": None,
+                    "expires": None,
                     "now": new.now_ms,
                     "sent": new.sent_ms,
                 },

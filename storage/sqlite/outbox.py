@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from storage.messages import Direction, MessageRow, MessageState, NewOutbound
 from storage.sqlite.events import append_events
 from storage.sqlite.messages import INSERT_MESSAGE, SELECT_MESSAGE, no_such_message, stored_message
 from storage.sqlite.receipts import (
@@ -14,11 +15,10 @@ from storage.sqlite.receipts import (
     message_event,
     message_ref,
 )
-from storage.sqlite.rows import message_row, storable
+from storage.sqlite.rows import content_text, message_row, storable
 from storage.sqlite.scope import active_session_keys
 from storage.sqlite.tenants import count_message
 from storage.sqlite.traffic import note_traffic
-from storage.store import Direction, MessageRow, MessageState, NewOutbound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,25 +57,29 @@ class OutboxTable:
                     "chat": new.chat,
                     "sender": None,
                     "wa_id": new.wa_id,
-                    "kind": "text",
+                    "kind": new.kind,
                     "body": storable(new.body),
+                    "content": content_text(new.content),
                     "state": MessageState.ACCEPTED,
+                    "priority": new.priority,
+                    "send_at": new.send_at_ms,
+                    "expires": new.expires_ms,
                     "now": new.now_ms,
                     "sent": None,
                 },
             )
             state = MessageState.ACCEPTED
-            ref = MessageRef(key, uuid, state, "text", session, chat.uuid, erased=False)
+            ref = MessageRef(key, uuid, state, new.kind, session, chat.uuid, erased=False)
             await append_events(tx, self._ids, [message_event(ref, state)], new.now_ms)
             return await stored_message(tx, uuid)
 
     async def claim_next(self, session_id: str, now_ms: int) -> MessageRow | None:
         async with self._connections.write() as tx:
             claimed = await tx.one(
-                "UPDATE messages SET state = 'sending', attempts = attempts + 1, updated_at = ?,"
-                " error_code = NULL, error_detail = NULL WHERE id = ("
+                "UPDATE messages SET state = 'sending', attempts = attempts + 1, updated_at = ?1,"
+                " attempted_at = ?1, error_code = NULL, error_detail = NULL WHERE id = ("
                 "SELECT m.id FROM messages AS m JOIN whatsapp_sessions AS s"
-                " ON s.id = m.whatsapp_session_id WHERE s.uuid = ? AND s.deleted_at IS NULL"
+                " ON s.id = m.whatsapp_session_id WHERE s.uuid = ?2 AND s.deleted_at IS NULL"
                 " AND s.is_active = 1 AND m.state = 'accepted' ORDER BY m.id LIMIT 1)"
                 " RETURNING uuid",
                 (now_ms, session_id),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from storage.messages import MessageState
 from storage.privacy import (
     ContactExport,
     ContactNotFound,
@@ -18,7 +19,6 @@ from storage.sqlite.messages import SELECT_MESSAGE, no_such_message
 from storage.sqlite.outbox import ERASED_CODE, ERASED_DETAIL
 from storage.sqlite.receipts import EVENT_REF, message_event, message_ref
 from storage.sqlite.rows import message_row
-from storage.store import MessageState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -181,7 +181,7 @@ async def _erase_message(
 ) -> Sequence[MediaPointer]:
     """Empty one message; one that waits to be sent fails. A group's jid is not the contact's."""
     await tx.change(
-        "UPDATE messages SET body = '', erased_at = :now, updated_at = :now,"
+        "UPDATE messages SET body = '', content = '{}', erased_at = :now, updated_at = :now,"
         " chat = iif((SELECT c.kind FROM chats AS c WHERE c.id = chat_id) = 'contact',"
         " :pseudonym, chat), sender = iif(sender IS NULL, NULL, :pseudonym),"
         " error_detail = iif(state = 'accepted', :detail, NULL),"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from storage.delivery import SEND_REFUSED, advance, reached
 from storage.events import EventType
+from storage.messages import MessageState
 from storage.sqlite.events import NewEvent
 from storage.sqlite.scope import SessionKeys
 from storage.sqlite.statistics import SENT, count, newly_sent
-from storage.store import MessageState
 
 if TYPE_CHECKING:
     from storage.sqlite.connection import Row, Transaction

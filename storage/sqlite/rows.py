@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, overload
+import json
+from typing import TYPE_CHECKING, Any, Final, overload
 
+from storage.messages import Direction, MessageRow, MessageState, Priority
 from storage.sqlite.statistics import statistics
-from storage.store import (
-    Desired,
-    Direction,
-    MessageRow,
-    MessageState,
-    Provider,
-    SessionRow,
-    SessionStatus,
-)
+from storage.store import Desired, Provider, SessionRow, SessionStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from storage.sqlite.connection import Row
 
 # Written so that they also serve in RETURNING, where there is no join.
@@ -30,7 +26,8 @@ SESSION_COLUMNS: Final = (
 MESSAGE_COLUMNS: Final = (
     "m.uuid, s.uuid, m.direction, m.chat, m.sender, m.wa_id, m.kind, m.body, m.state, "
     "m.error_code, m.error_detail, m.attempts, m.created_at, m.updated_at, m.sent_at, "
-    "m.delivered_at, m.read_at"
+    "m.delivered_at, m.read_at, m.content, m.priority, m.possible_duplicate, m.send_at, "
+    "m.expires_at, m.attempted_at, m.edited_at, m.revoked_at"
 )
 
 MESSAGES: Final = "messages AS m JOIN whatsapp_sessions AS s ON s.id = m.whatsapp_session_id"
@@ -71,16 +68,29 @@ def message_row(row: Row) -> MessageRow:
         wa_id=row[5],
         kind=row[6],
         body=row[7],
+        content=json.loads(row[17]),
         state=MessageState(row[8]),
         error_code=row[9],
         error_detail=row[10],
         attempts=row[11],
+        priority=Priority(row[18]),
+        possible_duplicate=bool(row[19]),
+        send_at_ms=row[20],
+        expires_ms=row[21],
         created_ms=row[12],
         updated_ms=row[13],
+        attempted_ms=row[22],
         sent_ms=row[14],
         delivered_ms=row[15],
         read_ms=row[16],
+        edited_ms=row[23],
+        revoked_ms=row[24],
     )
+
+
+def content_text(content: Mapping[str, Any]) -> str:
+    """Return the JSON text of a message's content as the table keeps it."""
+    return storable(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
 
 
 @overload

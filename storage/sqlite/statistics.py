@@ -10,7 +10,8 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from storage.delivery import reached
-from storage.store import MessageState, SessionStatistics, SessionStatus
+from storage.messages import MessageState
+from storage.store import SessionStatistics, SessionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

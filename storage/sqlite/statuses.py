@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from storage.events import EventType
+from storage.messages import MessageState
 from storage.sqlite.events import NewEvent, append_events
 from storage.sqlite.receipts import EVENT_REF, message_event, message_ref
 from storage.sqlite.rows import storable
 from storage.sqlite.scope import SessionKeys, no_such_session, session_keys
 from storage.sqlite.statistics import moved
-from storage.store import Desired, MessageState, SessionStatus, StatusChange
+from storage.store import Desired, SessionStatus, StatusChange
 
 if TYPE_CHECKING:
     from collections.abc import Collection

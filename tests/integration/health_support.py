@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client import generate_latest
 
 from storage.events import EventType
-from storage.store import NewOutbound
+from storage.messages import NewOutbound
 from tests.integration.archive_world import ALICE, ME
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from storage.store import MessageState
+    from storage.messages import MessageState
     from tests.integration.archive_world import World
 
 BEATS: Final[Mapping[str, Any]] = {"heartbeat_interval": 1.0, "heartbeat_timeout": 0.8}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from storage.audit import NewAccess
 from storage.keys import NewKey
+from storage.messages import NewInbound, NewOutbound
 from storage.privacy import NewMedia
-from storage.store import NewInbound, NewOutbound
 from storage.tenants import DEFAULT
 
 if TYPE_CHECKING:

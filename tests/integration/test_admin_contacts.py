@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from storage.media_index import MediaNotFound
+from storage.messages import NewInbound, NewOutbound
 from storage.privacy import ContactNotFound, NewMedia
-from storage.store import NewInbound, NewOutbound
 from storage.tenants import (
     DEFAULT,
 )

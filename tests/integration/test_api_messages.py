@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from actors.messages import OutboxChanged
-from storage.store import Desired, NewInbound, SessionStatus
+from storage.messages import NewInbound
+from storage.store import Desired, SessionStatus
 from tests.integration.test_api_server import UNKNOWN_ID, Api, running_api
 
 if TYPE_CHECKING:

@@ -11,16 +11,8 @@ from structlog.testing import capture_logs
 from api.keys import EVERY_SCOPE, Scope, make_key, stored_scopes
 from api.rules import RULES
 from storage.keys import NewKey
-from storage.store import (
-    Desired,
-    Direction,
-    MessageState,
-    NewInbound,
-    NewOutbound,
-    Provider,
-    SessionNotFound,
-    SessionStatus,
-)
+from storage.messages import Direction, MessageState, NewInbound, NewOutbound
+from storage.store import Desired, Provider, SessionNotFound, SessionStatus
 from storage.tenants import PlanLimits
 from tests.integration.test_api_borders import OPEN, ROUTES, filled
 from tests.integration.test_api_server import KEY, UNKNOWN_ID, Api, Reached, running_api

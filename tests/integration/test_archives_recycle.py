@@ -13,8 +13,8 @@ import pytest
 from actors import recycling
 from actors.bridge import FutureReply
 from actors.messages import Done, EndSession, OutboxChanged, StopKind
+from storage.messages import MessageState, NewOutbound
 from storage.secrets import qr_context
-from storage.store import MessageState, NewOutbound
 from storage.vault import SecretBox
 from storage.vault.errors import SecretDamaged
 from tests.integration.archive_support import RING

@@ -12,7 +12,7 @@ from actors.bridge import FutureReply
 from actors.browser.logins import may_hold_login
 from actors.messages import Archived, ArchiveSession, OutboxChanged, Refused, StopKind
 from simulator.requests import PhoneLogout
-from storage.store import MessageState, NewOutbound
+from storage.messages import MessageState, NewOutbound
 from tests.integration.archive_world import ALICE, ASK, ME, world
 from tests.waiting import eventually_async
 

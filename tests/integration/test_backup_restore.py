@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from storage.messages import MessageState
 from storage.sqlite import open_store
-from storage.store import MessageState
 from storage.vault import rotate_keyring
 from supervisor.admin import chains, schema
 from supervisor.admin.errors import BackupBad, RestoreTargetTaken

@@ -31,6 +31,7 @@ from tests.integration.whatsapp_support import (
     ME,
     connected,
     linked,
+    outgoing,
     refused,
     simulating,
     truth,
@@ -74,7 +75,7 @@ async def test_a_healthy_page_tells_what_it_is(tmp_path: Path) -> None:
         await browser.beat()
         assert await browser.look() == PageView(socket="CONNECTED", mode="MAIN")
         simulator.desk.set_fault("drop_acks", ME, {})
-        call = browser.send_text(chat=f"{BOB}@c.us", wa_id=wa_id(1), body="waits")
+        call = browser.send(outgoing(f"{BOB}@c.us", wa_id(1), "waits"))
         sending = asyncio.create_task(call)
 
         async def unacked() -> float | None:
@@ -173,7 +174,7 @@ async def test_the_server_is_heard_by_what_no_other_fact_tells(tmp_path: Path) -
     """What the phone itself writes shows that the connection works; what we send does not."""
     facts = Facts()
     async with simulating() as simulator, linked(tmp_path, simulator, facts) as browser:
-        await browser.send_text(chat=f"{BOB}@c.us", wa_id=wa_id(1), body="out")
+        await browser.send(outgoing(f"{BOB}@c.us", wa_id(1), "out"))
         await facts.next(AckChanged, lambda fact: fact.ack == 3)
         assert facts.of(ServerHeard) == []
         simulator.desk.phone_sends(ME, req.PhoneSends(to=BOB, text="from the phone"))
@@ -192,7 +193,7 @@ async def test_a_busy_page_is_freed_and_goes_on(tmp_path: Path) -> None:
         documents = len(facts.of(DocumentChanged))
         await browser.free()
         await facts.next(SocketChanged, connected)
-        assert (await browser.send_text(chat=f"{BOB}@c.us", wa_id=wa_id(1), body="on")).ack >= 1
+        assert (await browser.send(outgoing(f"{BOB}@c.us", wa_id(1), "on"))).ack >= 1
         assert len(facts.of(DocumentChanged)) == documents
 
 
@@ -261,4 +262,4 @@ async def test_a_login_is_claimed_back_from_another_window(tmp_path: Path) -> No
         await facts.next(SocketChanged, lambda fact: fact.socket == "CONFLICT")
         await browser.take_over()
         await facts.next(SocketChanged, connected)
-        assert (await browser.send_text(chat=f"{BOB}@c.us", wa_id=wa_id(1), body="back")).ack >= 1
+        assert (await browser.send(outgoing(f"{BOB}@c.us", wa_id(1), "back"))).ack >= 1

@@ -34,6 +34,7 @@ from tests.integration.whatsapp_support import (
     ME,
     connected,
     linked,
+    outgoing,
     refused,
     simulating,
     wa_id,
@@ -54,7 +55,7 @@ async def test_a_crashed_page_comes_back_with_its_login(tmp_path: Path) -> None:
         await browser.open()
         await facts.next(PageLoaded)
         await facts.next(SocketChanged, connected)
-        sent = await browser.send_text(chat=f"{BOB}@c.us", wa_id=wa_id(1), body="back")
+        sent = await browser.send(outgoing(f"{BOB}@c.us", wa_id(1), "back"))
         assert sent.ack >= 1
 
 
@@ -66,7 +67,7 @@ async def test_a_reload_runs_one_adapter(tmp_path: Path) -> None:
             await facts.next(SocketChanged, connected)
         simulator.desk.contact_sends(BOB, req.ContactSends(to=ME, text="once"))
         await facts.next(MessageReceived)
-        await browser.send_text(chat=f"{ME}@c.us", wa_id=wa_id(1), body="flush")
+        await browser.send(outgoing(f"{ME}@c.us", wa_id(1), "flush"))
         assert len(facts.of(MessageReceived)) == 1
 
 
@@ -146,7 +147,7 @@ async def test_nothing_says_headless_and_nobody_but_whatsapp_is_asked(tmp_path: 
         simulator.desk.scan(ME, (await facts.next(QrIssued)).text)
         await facts.next(SocketChanged, connected)
         body = "look at https://example.com/secret?token=1"
-        await browser.send_text(chat=f"{BOB}@c.us", wa_id=wa_id(1), body=body)
+        await browser.send(outgoing(f"{BOB}@c.us", wa_id(1), body))
         await facts.next(MessageReceived)
         seen = await page.evaluate(look, 5)
         # wa-js reports a second after the last event; timers of one page fire in their order.
@@ -231,7 +232,7 @@ async def test_no_missing_binding_goes_unnoticed(tmp_path: Path) -> None:
             if told:  # only then is it said to be able to send
                 await facts.next(SocketChanged, connected)
             assert (name not in loaded.critical) == told, module
-            call = browser.send_text(chat=f"{BOB}@c.us", wa_id=wa_id(number), body="x")
+            call = browser.send(outgoing(f"{BOB}@c.us", wa_id(number), "x"))
             if not told:
                 assert await refused(call) == "not_connected", module
             elif "Receipt" in module or "Search" in module:

@@ -35,6 +35,7 @@ from tests.integration.whatsapp_support import (
     UNKNOWN,
     connected,
     linked,
+    outgoing,
     refused,
     simulating,
     truth,
@@ -68,7 +69,7 @@ async def test_from_the_qr_code_to_the_logout(tmp_path: Path) -> None:
             state = await facts.next(SocketChanged, connected)
             assert state.me == f"{ME}@c.us"
 
-            sent = await browser.send_text(chat=f"{BOB}@c.us", wa_id=wa_id(1), body="hello ✓")
+            sent = await browser.send(outgoing(f"{BOB}@c.us", wa_id(1), "hello ✓"))
             assert sent == SendResult(wa_id=wa_id(1), ack=sent.ack)
             assert sent.ack >= 1
             answer = await facts.next(MessageReceived)
@@ -105,19 +106,19 @@ async def test_what_can_not_be_sent_is_refused_and_not_handed_over(tmp_path: Pat
     async with simulating() as simulator:
         options = simulated(simulator)
         async with browsing(tmp_path, options, facts=facts) as browser:
-            send = browser.send_text
+            send = browser.send
             bob = f"{BOB}@c.us"
-            assert await refused(send(chat=bob, wa_id=wa_id(1), body="x")) == "not_connected"
+            assert await refused(send(outgoing(bob, wa_id(1), "x"))) == "not_connected"
             await browser.open()
-            assert await refused(send(chat=bob, wa_id=wa_id(1), body="x")) == "not_connected"
+            assert await refused(send(outgoing(bob, wa_id(1), "x"))) == "not_connected"
             code = (await facts.next(QrIssued)).text
-            assert await refused(send(chat=bob, wa_id=wa_id(1), body="x")) == "not_connected"
+            assert await refused(send(outgoing(bob, wa_id(1), "x"))) == "not_connected"
             simulator.desk.scan(ME, code)
             await facts.next(SocketChanged, connected)
-            unknown = send(chat=f"{UNKNOWN}@c.us", wa_id=wa_id(1), body="x")
+            unknown = send(outgoing(f"{UNKNOWN}@c.us", wa_id(1), "x"))
             assert await refused(unknown) == "not_on_whatsapp"
             for jid in ("", "bob", "1@c.us", "status@broadcast", f"{BOB}@s.whatsapp.net", "x@g.us"):
-                reason = await refused(send(chat=jid, wa_id=wa_id(1), body="x"))
+                reason = await refused(send(outgoing(jid, wa_id(1), "x")))
                 assert reason == "invalid_jid", jid
         assert truth(simulator, "message_received_from_client") == []
 
@@ -127,7 +128,7 @@ async def test_the_same_id_is_handed_over_once(tmp_path: Path) -> None:
     async with simulating() as simulator:
         async with linked(tmp_path, simulator, facts) as browser:
             for _ in range(3):
-                sent = await browser.send_text(chat=f"{BOB}@c.us", wa_id=wa_id(7), body="once")
+                sent = await browser.send(outgoing(f"{BOB}@c.us", wa_id(7), "once"))
                 assert sent.ack >= 1
         assert len(truth(simulator, "message_received_from_client")) == 1
 
@@ -137,13 +138,13 @@ async def test_what_another_browser_handed_over_is_not_sent_again(tmp_path: Path
     chat, text = f"{BOB}@c.us", "once"
     async with simulating() as simulator:
         async with linked(tmp_path, simulator, Facts()) as browser:
-            await browser.send_text(chat=chat, wa_id=wa_id(8), body=text)
+            await browser.send(outgoing(chat, wa_id(8), text))
         async with linked(tmp_path, simulator, Facts()) as browser:
             unload = f"WPP.whatsapp.MsgStore.remove('true_{chat}_{wa_id(8)}')"
             assert await browser._ready_page().evaluate(f"!!{unload}", 10)
-            sent = await browser.send_text(chat=chat, wa_id=wa_id(8), body=text, again=True)
+            sent = await browser.send(outgoing(chat, wa_id(8), text), again=True)
             assert sent.ack >= 1
-            sent = await browser.send_text(chat=chat, wa_id=wa_id(9), body=text, again=True)
+            sent = await browser.send(outgoing(chat, wa_id(9), text), again=True)
             assert sent.ack >= 1
         received = truth(simulator, "message_received_from_client")
         assert [event["id"] for event in received] == [wa_id(8), wa_id(9)]
@@ -155,7 +156,7 @@ async def test_a_note_to_self_a_group_and_a_contact_known_by_lid(tmp_path: Path)
         group = simulator.desk.add_group(req.NewGroup(name="Team", participants=[ME, BOB, CAROL]))
         async with linked(tmp_path, simulator, facts) as browser:
             for number, chat in enumerate((f"{ME}@c.us", group["jid"], f"{CAROL}@c.us")):
-                sent = await browser.send_text(chat=chat, wa_id=wa_id(number), body="hi")
+                sent = await browser.send(outgoing(chat, wa_id(number), "hi"))
                 assert sent.ack >= 1, chat
                 ack = await browser.lookup_ack(chat=chat, wa_id=wa_id(number))
                 assert ack is not None, chat
@@ -239,7 +240,7 @@ async def test_the_socket_tells_what_whatsapp_did(
     async with simulating() as simulator, linked(tmp_path, simulator, facts) as browser:
         happens(simulator)
         await facts.next(SocketChanged, lambda s: s.socket == state)
-        reason = await refused(browser.send_text(chat=f"{BOB}@c.us", wa_id=wa_id(1), body="x"))
+        reason = await refused(browser.send(outgoing(f"{BOB}@c.us", wa_id(1), "x")))
         assert reason == "not_connected"
 
 
@@ -269,7 +270,7 @@ async def test_a_send_into_silence_times_out_with_an_unknown_fate(tmp_path: Path
     ):
         simulator.desk.set_fault("silent_socket", ME, {})
         with pytest.raises(CallTimedOut):
-            await browser.send_text(chat=f"{ME}@c.us", wa_id=wa_id(1), body="x")
+            await browser.send(outgoing(f"{ME}@c.us", wa_id(1), "x"))
         assert (await browser.lookup_ack(chat=f"{ME}@c.us", wa_id=wa_id(1)) or 0) == 0
 
 
@@ -277,5 +278,5 @@ async def test_a_message_that_the_server_refuses_is_no_success(tmp_path: Path) -
     facts = Facts()
     async with simulating() as simulator, linked(tmp_path, simulator, facts) as browser:
         simulator.desk.set_fault("reject_sends", ME, {})
-        reason = await refused(browser.send_text(chat=f"{BOB}@c.us", wa_id=wa_id(1), body="x"))
+        reason = await refused(browser.send(outgoing(f"{BOB}@c.us", wa_id(1), "x")))
         assert reason in {"send_refused", "send_unconfirmed"}

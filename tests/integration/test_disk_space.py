@@ -17,9 +17,10 @@ from actors.bridge import FutureReply
 from actors.messages import Done, OutboxChanged, RecycleSession, Refused, StartSession, StopKind
 from storage.archives import ArchiveFailed
 from storage.media import MediaNotKept
+from storage.messages import MessageState, NewOutbound
 from storage.space import Space, SpaceLevel
 from storage.sqlite.snapshots import SnapshotFiles
-from storage.store import MessageState, NewOutbound, StoreFull
+from storage.store import StoreFull
 from supervisor.parts import new_wa_id, now_ms, uniform
 from supervisor.safekeeping import Safekeeper
 from tests.integration.archive_support import archive_files, make_profile

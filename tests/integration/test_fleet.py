@@ -22,13 +22,8 @@ from actors.messages import (
     Shutdown,
     StopKind,
 )
-from storage.store import (
-    MessageState,
-    NewOutbound,
-    SessionNotFound,
-    SessionStatus,
-    StatusChange,
-)
+from storage.messages import MessageState, NewOutbound
+from storage.store import SessionNotFound, SessionStatus, StatusChange
 from supervisor.clerk import UNTOLD
 from supervisor.parts import now_ms
 from supervisor.restarts import FusePolicy, RestartPolicy

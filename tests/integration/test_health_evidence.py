@@ -17,7 +17,7 @@ from actors.browser import freezer
 from actors.messages import OutboxChanged
 from actors.notes import BODY
 from simulator import requests as req
-from storage.store import Direction, MessageState
+from storage.messages import Direction, MessageState
 from storage.vault.profile_copy import copy_profile
 from supervisor import assembly, parts
 from tests.integration.archive_world import ALICE, ME, world

@@ -14,7 +14,7 @@ import pytest
 
 from actors.browser.whatsapp import WhatsAppBrowser
 from actors.messages import OutboxChanged
-from storage.store import MessageState
+from storage.messages import MessageState
 from tests.integration.archive_world import ME, world
 from tests.integration.browser_support import members, renderer_of
 from tests.integration.health_support import (

@@ -18,7 +18,7 @@ from actors.browser import procfs
 from actors.browser.footprint import footprints
 from actors.browser.whatsapp import WhatsAppBrowser
 from actors.messages import Done, OutboxChanged, RecycleSession, Refused, Service, ToService
-from storage.store import MessageState, NewOutbound
+from storage.messages import MessageState, NewOutbound
 from supervisor.parts import new_wa_id
 from tests.integration.archive_world import ALICE, ASK, ME, world
 from tests.integration.browser_support import members

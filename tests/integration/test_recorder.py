@@ -15,8 +15,8 @@ from actors.bridge import Bridge
 from actors.calls import Calls
 from actors.messages import Begin, Outcome, TimerFired
 from actors.recorder import Recorder
+from storage.messages import NewInbound
 from storage.sqlite import open_store
-from storage.store import NewInbound
 from tests.integration.tenant_support import home_of
 from tests.waiting import eventually_async
 

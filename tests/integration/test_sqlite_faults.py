@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from storage.messages import MessageState, NewOutbound
 from storage.sqlite import SqliteStore, open_store
-from storage.store import MessageState, NewOutbound, StoreBusy
+from storage.store import StoreBusy
 from tests.integration.tenant_support import home_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ ACCEPT_FOREVER = """
 import asyncio, sys
 from pathlib import Path
 from storage.sqlite import open_store
-from storage.store import NewOutbound
+from storage.messages import NewOutbound
 
 async def main():
     async with open_store(Path(sys.argv[1])) as store:

@@ -9,17 +9,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from storage.messages import Direction, MessageRow, MessageState, NewInbound, NewOutbound
 from storage.sqlite import SqliteStore, open_store
-from storage.store import (
-    Direction,
-    MessageNotFound,
-    MessageRow,
-    MessageState,
-    NewInbound,
-    NewOutbound,
-    SessionNotFound,
-    StoreError,
-)
+from storage.store import MessageNotFound, SessionNotFound, StoreError
 from tests.integration.tenant_support import home_of
 
 if TYPE_CHECKING:

@@ -35,6 +35,7 @@ ALL = (
     "0010_access_log",
     "0011_archives_media",
     "0012_limiter_log",
+    "0013_outbox",
 )
 
 

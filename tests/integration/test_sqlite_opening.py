@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from storage.messages import NewOutbound
 from storage.sqlite import open_store
 from storage.sqlite.files import APPLICATION_ID
-from storage.store import NewOutbound, StoreFull, StoreUnusable
+from storage.store import StoreFull, StoreUnusable
 from tests.integration.tenant_support import home_of
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ from storage.archives_index import NewArchive
 from storage.audit import NewAccess
 from storage.events import EventType
 from storage.grants import Grant, GrantKind
+from storage.messages import Direction
 from storage.privacy import NewMedia
 from storage.sqlite import SqliteStore, open_store
 from storage.sqlite.connection import READERS
-from storage.store import Desired, Direction, SessionStatus, StatusChange
+from storage.store import Desired, SessionStatus, StatusChange
 from storage.tenants import PlanLimits, Retention
 from tests.integration.tenant_support import (
     GROUP,

@@ -8,16 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from storage.messages import MessageState, NewOutbound
 from storage.sqlite import SqliteStore, open_store
-from storage.store import (
-    Desired,
-    MessageState,
-    NewOutbound,
-    SessionNotFound,
-    SessionStatistics,
-    SessionStatus,
-    StatusChange,
-)
+from storage.store import Desired, SessionNotFound, SessionStatistics, SessionStatus, StatusChange
 from tests.integration.tenant_support import home_of, inbound, outbound
 
 if TYPE_CHECKING:

@@ -13,14 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.events import FACTS, EventType
+from storage.messages import MessageState
 from storage.sqlite import SqliteStore, open_store
-from storage.store import (
-    MessageState,
-    SessionNotFound,
-    SessionStatus,
-    StatusChange,
-    StoreError,
-)
+from storage.store import SessionNotFound, SessionStatus, StatusChange, StoreError
 from tests.integration.tenant_support import (
     GROUP,
     NOW,

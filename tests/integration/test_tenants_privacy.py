@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from storage.messages import MessageState
 from storage.privacy import ContactSession, NewMedia
 from storage.sqlite import SqliteStore, open_store
-from storage.store import MessageNotFound, MessageState
+from storage.store import MessageNotFound
 from storage.tenants import Retention
 from tests.integration.tenant_support import (
     GROUP,

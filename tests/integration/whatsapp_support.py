@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actors.browser.driver import (
+    Outgoing,
     PageRefused,
     QrIssued,
     SocketChanged,
@@ -68,6 +69,11 @@ def connected(state: SocketChanged) -> bool:
 
 def wa_id(number: int) -> str:
     return f"3EB0{number:018X}"
+
+
+def outgoing(chat: str, wa_id: str, body: str) -> Outgoing:
+    """Return a text to send."""
+    return Outgoing(chat=chat, wa_id=wa_id, kind="text", body=body)
 
 
 def truth(simulator: Simulator, *kinds: str) -> list[dict[str, Any]]:

@@ -25,12 +25,10 @@ from api.refusals import refused
 from api.schemas import MAX_TEXT_CHARS, MessagesQuery, NewMessage, NewSession, SessionsQuery
 from api.times import rfc3339
 from api.views import as_of_now, message_out, session_out
+from storage.messages import Direction, MessageRow, MessageState, Priority
 from storage.store import (
     Desired,
-    Direction,
     MessageNotFound,
-    MessageRow,
-    MessageState,
     Provider,
     SessionNotFound,
     SessionRow,
@@ -322,15 +320,23 @@ def test_a_message_shows_its_error_and_sender() -> None:
         wa_id="3EB0",
         kind="text",
         body="hello",
+        content={},
         state=MessageState.FAILED,
         error_code="send_refused",
         error_detail=None,
         attempts=1,
+        priority=Priority.CONVERSATION,
+        possible_duplicate=False,
+        send_at_ms=None,
+        expires_ms=None,
         created_ms=0,
         updated_ms=0,
+        attempted_ms=None,
         sent_ms=None,
         delivered_ms=None,
         read_ms=None,
+        edited_ms=None,
+        revoked_ms=None,
     )
     shown = json.loads(message_out(row).model_dump_json(by_alias=True))
     assert shown["error"] == {"code": "send_refused", "message": "send_refused"}

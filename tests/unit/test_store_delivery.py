@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.delivery import advance, reached
-from storage.store import MessageState as S
+from storage.messages import MessageState as S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.messages import MessageState as M
 from storage.sqlite.statistics import moved, newly_sent, statistics
-from storage.store import MessageState as M
 from storage.store import SessionStatus as S
 
 pytestmark = pytest.mark.unit
