@@ -19,8 +19,10 @@ from storage.sqlite.ids import MonotonicIds
 from storage.sqlite.keys import KeyTable
 from storage.sqlite.media import MediaTable
 from storage.sqlite.messages import MessageTable
+from storage.sqlite.number_grants import NumberGrantTable
 from storage.sqlite.outbox import OutboxTable
 from storage.sqlite.privacy import PrivacyTable
+from storage.sqlite.queue import QueueTable
 from storage.sqlite.retention import RetentionTable
 from storage.sqlite.sessions import SessionTable
 from storage.sqlite.statuses import StatusTable
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from storage.keys import Keys
     from storage.media_index import MediaIndex
     from storage.privacy import Privacy
+    from storage.queue import Queue
     from storage.sqlite.connection import Connections
     from storage.store import Store
     from storage.tenants import Tenants
@@ -75,6 +78,8 @@ class SqliteStore(
     RetentionTable,
     AdoptionTable,
     GrantTable,
+    NumberGrantTable,
+    QueueTable,
 ):
     """Implements every port of storage; made by `open_store`, used on the loop that opened it."""
 
@@ -134,5 +139,6 @@ if TYPE_CHECKING:
         Privacy,
         Adoptions,
         GrantLog,
+        Queue,
     ]:
-        return store, store, store, store, store, store, store, store, store, store
+        return store, store, store, store, store, store, store, store, store, store, store

@@ -31,6 +31,17 @@ STOP_TIMEOUT: Final = 3.0
 """Seconds that a browser may take to close on a stage, a tenth of the default."""
 PATIENCE: Final = 60.0
 
+UNCAPPED: Final = {
+    "send_per_minute": "100000",
+    "send_per_hour": "100000",
+    "send_per_day": "100000",
+    "send_delay": "0",
+    "send_jitter": "0",
+    "first_contact_delay": "0",
+    "warm_up": "[]",
+}
+"""Numbers send what a row gives them; a row that is about the caps says so."""
+
 
 class Client(Api):
     """A client of a node and of the simulator that also wants to hear of refusals."""
@@ -129,6 +140,7 @@ class Fleet:
             "stop_timeout": f"{STOP_TIMEOUT:g}",
             "cpu_pressure_high": "100",  # what else this machine does is not the suite's business
             "cpu_pressure_low": "100",
+            **UNCAPPED,
             **self.settings,
             **settings,
         }
