@@ -95,9 +95,10 @@ class SendLater(Refused):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendOver:
-    """The courier that was granted it: the page has answered, or will not.
+    """The courier that was granted it: the page has answered, or will not. Always told.
 
     Without `committed` the grant never became durable and nothing was handed over: it is free.
+    With it, a message that was long on its way counts from now on, when it has left at the latest.
     """
 
     session_id: str
@@ -108,19 +109,27 @@ class SendOver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TellSendForecast:
-    """The API asks when a message would go out that has `ahead` of its number before it.
+    """The API asks when messages would go out that have `ahead` and more of their number before.
 
-    Answered with SendForecast, or Refused (ask again in a moment).
+    Answered with SendForecast about `count` of them in a row, or Refused (ask again in a moment).
     """
 
     number: str
     ahead: int
+    count: int = 1
     reply: Reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SendForecast(Done):
+class SendSlot:
     """Not before `seconds` from now; `window` is what binds, as in SendLater, None: nothing."""
 
     seconds: float
     window: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendForecast(Done):
+    """When each of them may go at the earliest, if the others before it do."""
+
+    slots: tuple[SendSlot, ...]

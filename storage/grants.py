@@ -43,7 +43,7 @@ class MessageGrant:
 
     `number` is the number's digits. `key` names the attempt: the message's id, a dot, and the
     attempt. Times as in Grant. It is recorded in the transaction that makes the message `sending`,
-    and never given back after that.
+    and never given back after that. `day` is the day of the number's warm-up that it falls into.
     """
 
     number: str
@@ -51,6 +51,22 @@ class MessageGrant:
     boot_id: str
     boot_ms: int
     wall_ms: int
+    day: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberLog:
+    """What one number was granted, in any order, and its day of warm-up: the `day`-th since then.
+
+    `in_doubt`: nobody knows when the newest grant's message left, if it did.
+    """
+
+    number: str
+    day: int
+    since_boot_id: str
+    since_boot_ms: int
+    grants: Sequence[MessageGrant]
+    in_doubt: bool
 
 
 class GrantLog(Protocol):
@@ -72,3 +88,25 @@ class GrantLog(Protocol):
 
     async def drop_grants(self, grants: Sequence[Grant]) -> None:
         """Forget them; those that are not there are forgotten already."""
+
+
+class MessageGrantLog(Protocol):
+    """What phone numbers were granted; each write is one transaction, as in GrantLog.
+
+    A grant outlives its session: the number does, too.
+    """
+
+    async def number_logs(self) -> Sequence[NumberLog]:
+        """Return all that is kept, by number."""
+
+    async def record_message_grant(self, grant: MessageGrant) -> None:
+        """Record it, or give it this time: for what is no message of the outbox.
+
+        The grant of a message is recorded by the outbox, in the transaction that claims it.
+        """
+
+    async def move_number_log(self, log: NumberLog) -> None:
+        """Give what is recorded of a number the times that this says."""
+
+    async def drop_message_grants(self, number: str, before_boot_ms: int) -> None:
+        """Forget a number's grants from before that time of the boot that they all are of."""

@@ -19,6 +19,7 @@ from storage.sqlite.ids import MonotonicIds
 from storage.sqlite.keys import KeyTable
 from storage.sqlite.media import MediaTable
 from storage.sqlite.messages import MessageTable
+from storage.sqlite.number_grants import NumberGrantTable
 from storage.sqlite.outbox import OutboxTable
 from storage.sqlite.privacy import PrivacyTable
 from storage.sqlite.retention import RetentionTable
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from storage.archives_index import ArchiveIndex
     from storage.audit import AccessLog
     from storage.events import EventLog
-    from storage.grants import GrantLog
+    from storage.grants import GrantLog, MessageGrantLog
     from storage.keys import Keys
     from storage.media_index import MediaIndex
     from storage.privacy import Privacy
@@ -75,6 +76,7 @@ class SqliteStore(
     RetentionTable,
     AdoptionTable,
     GrantTable,
+    NumberGrantTable,
 ):
     """Implements every port of storage; made by `open_store`, used on the loop that opened it."""
 
@@ -134,5 +136,6 @@ if TYPE_CHECKING:
         Privacy,
         Adoptions,
         GrantLog,
+        MessageGrantLog,
     ]:
-        return store, store, store, store, store, store, store, store, store, store
+        return store, store, store, store, store, store, store, store, store, store, store

@@ -1,0 +1,2 @@
+DROP TABLE sending_numbers;
+DROP TABLE message_grants;
