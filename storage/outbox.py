@@ -84,7 +84,10 @@ class Outbox(Protocol):
         """
 
     async def record_expired(self, message_id: str, now_ms: int) -> None:
-        """WhatsApp does not know an unknown message, whose time is over: it will not be sent."""
+        """WhatsApp does not know an unknown message, whose time is over: it will not be sent.
+
+        It stays unknown, with the code `expired`, if a restored login can't know it.
+        """
 
     async def record_restored(self, session_id: str, archived_ms: int, now_ms: int) -> int:
         """A login was put back to what it was at `archived_ms`; return how many it may not know.

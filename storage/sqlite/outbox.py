@@ -36,6 +36,7 @@ ERASED_CODE: Final = "contact_erased"
 ERASED_DETAIL: Final = "The contact was erased before the message's turn."
 EXPIRED_CODE: Final = "expired"
 EXPIRED_DETAIL: Final = "Its time was over before it could be sent."
+FORGOTTEN_DETAIL: Final = "Its time is over, and the restored login can't tell if it was sent."
 # An unknown message may go before others in doubt that were accepted after it.
 _CLAIM: Final = (
     "UPDATE messages AS m SET state = 'sending', attempts = attempts + 1, updated_at = :now,"  # noqa: S608
@@ -177,9 +178,17 @@ class OutboxTable:
     async def record_expired(self, message_id: str, now_ms: int) -> None:
         async with self._connections.write() as tx:
             ref = await find_message(tx, message_id)
-            if ref is not None and ref.state is MessageState.UNKNOWN:
+            if ref is None or ref.state is not MessageState.UNKNOWN:
+                return
+            doubt = await tx.one(
+                "SELECT error_code FROM messages WHERE id = ? AND forgotten = 1", (ref.id,)
+            )
+            if doubt is None:
                 why = (EXPIRED_CODE, EXPIRED_DETAIL)
                 await self._end(tx, ref, MessageState.EXPIRED, why, now_ms)
+            elif doubt[0] != EXPIRED_CODE:
+                why = (EXPIRED_CODE, FORGOTTEN_DETAIL)
+                await self._end(tx, ref, MessageState.UNKNOWN, why, now_ms)
 
     async def record_restored(self, session_id: str, archived_ms: int, now_ms: int) -> int:
         async with self._connections.write() as tx:
@@ -194,6 +203,9 @@ class OutboxTable:
         return doubted + again
 
     async def expire_messages(self, now_ms: int, limit: int = 100) -> int:
+        late = "SELECT 1 FROM messages WHERE state = 'accepted' AND expires_at <= ? LIMIT 1"
+        if not await self._connections.read(late, (now_ms,)):
+            return 0  # most of the time, and nobody has to wait for it
         async with self._connections.write() as tx:
             rows = await tx.all(
                 f"SELECT {EVENT_REF} WHERE m.state = 'accepted' AND m.expires_at <= ?"
