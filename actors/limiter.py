@@ -1,13 +1,14 @@
 """The limiter actor: what may be done only so often, and when the next one is allowed.
 
 What is legal is reckoned in actors.limiter_plan; here is the log on the disk, read at the start and
-written before anything is allowed. So neither a crash nor a restart lets more through. Here with
-the QR windows of each session: WhatsApp blocks numbers that ask for too many codes.
+written before anything is allowed. So neither a crash nor a restart lets more through. Here are the
+QR windows of each session: WhatsApp blocks numbers that ask for too many codes. The messages of
+each number are in actors.send_desk.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,15 @@ import structlog
 
 from actors import limiter_plan as planner
 from actors.calls import Calls
-from actors.limiter_messages import QrLimited, QrWindowGranted, QrWindowWanted, TellQrLimit
+from actors.limiter_messages import (
+    QrLimited,
+    QrWindowGranted,
+    QrWindowWanted,
+    SendOver,
+    SendWanted,
+    TellQrLimit,
+    TellSendForecast,
+)
 from actors.limiter_plan import (
     Allow,
     Drop,
@@ -31,6 +40,8 @@ from actors.limiter_plan import (
     Wanted,
 )
 from actors.messages import Begin, Done, Outcome, Refused, TimerFired
+from actors.send_desk import SendDesk
+from actors.send_plan import LeaseBook
 from actors.service import ServiceActor
 from storage.events import EventType
 from storage.grants import Grant, GrantKind
@@ -41,9 +52,10 @@ if TYPE_CHECKING:
     from pykka import ActorRef
 
     from actors.bridge import Bridge, Timer
+    from actors.caps import Caps
     from actors.messages import Reply
     from actors.telemetry import Telemetry
-    from storage.grants import GrantLog
+    from storage.grants import GrantLog, NumberLog
     from storage.store import Store
 
 log = structlog.get_logger(__name__)
@@ -58,12 +70,17 @@ POSTPONED: Final = Refused(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimiterDeps:
-    """`limit` is that of QR windows of one session; `instant` reads the clocks."""
+    """`limit` is that of QR windows of one session, `caps` those of a number's messages.
+
+    `instant` reads the clocks; `book` outlives the limiter.
+    """
 
     main: Bridge
     grants: GrantLog
     store: Store
     limit: Limit
+    caps: Caps
+    book: LeaseBook = field(default_factory=LeaseBook)
     instant: Callable[[], Instant]
     telemetry: Telemetry
 
@@ -78,6 +95,7 @@ class LimiterActor(ServiceActor):
         self._deps = deps
         self._limits = (deps.limit,)
         self._calls = Calls(self.actor_ref)
+        self._desk = SendDesk(ref=self.actor_ref, calls=self._calls, deps=deps)
         self._plan: Plan | None = None
         self._early: list[Any] = []
         self._waiters: dict[tuple[str, str], list[Reply]] = {}
@@ -90,11 +108,8 @@ class LimiterActor(ServiceActor):
                 self._load()
             case Outcome():
                 self._calls.settle(message)
-            case TimerFired(name="load"):
-                self._load()
-            case TimerFired(number=number):
-                if number == self._timer_number:
-                    self._step(TimeCame())
+            case TimerFired():
+                self._timer_fired(message)
             case _ if self._plan is None:
                 self._early.append(message)  # answered as soon as the log is read
             case QrWindowWanted(session_id=session_id, key=key, reply=reply):
@@ -102,6 +117,19 @@ class LimiterActor(ServiceActor):
                 self._step(Wanted(session_id=session_id, key=key))
             case TellQrLimit(session_id=session_id, reply=reply):
                 reply.put(self._tell(session_id, self._plan))
+            case SendWanted() | SendOver() | TellSendForecast():
+                self._desk.handle(message)
+
+    def _timer_fired(self, timer: TimerFired) -> None:
+        match timer.name:
+            case "load":
+                self._load()
+            case "sends":
+                self._desk.timer_fired()
+            case _ if timer.number == self._timer_number:
+                self._step(TimeCame())
+            case _:
+                pass  # a later one has replaced it
 
     def _tell(self, session_id: str, plan: Plan) -> Done | QrLimited:
         now = self._deps.instant()
@@ -116,7 +144,10 @@ class LimiterActor(ServiceActor):
     def _load(self) -> None:
         self._calls.place(self._deps.main, self._read, self._loaded, deadline=STORE_DEADLINE)
 
-    async def _read(self) -> Sequence[Grant]:
+    async def _read(self) -> tuple[Sequence[Grant], Sequence[NumberLog]]:
+        return await self._read_windows(), await self._desk.read()
+
+    async def _read_windows(self) -> Sequence[Grant]:
         deps, now = self._deps, self._deps.instant()
         grants, moved = planner.settle(await deps.grants.grants(KIND), now)
         if moved:  # for good: another start of ours must not take them as new once more
@@ -133,7 +164,9 @@ class LimiterActor(ServiceActor):
             fired = TimerFired(name="load", number=0)
             self._deps.main.after(RETRY, self.actor_ref, fired)
             return
-        self._plan = planner.loaded(outcome.value)
+        windows, numbers = outcome.value
+        self._plan = planner.loaded(windows)
+        self._desk.loaded(numbers)
         self._step(TimeCame())
         early, self._early = self._early, []
         for message in early:
@@ -238,6 +271,7 @@ class LimiterActor(ServiceActor):
         """Tell who still waits that the next limiter has to be asked."""
         if self._timer is not None:
             self._timer.cancel()
+        self._desk.close()
         for place in list(self._waiters):
             self._answer(place, POSTPONED)
         for message in self._early:

@@ -69,6 +69,21 @@ class CapacityTelemetry:
             ["session", "result"],
             registry=registry,
         )
+        self.sends = Counter(
+            "wafleet_sends",
+            "Messages and notes of a session by result (granted, capped); raised by the limiter.",
+            ["session", "result"],
+            registry=registry,
+        )
+        self.sends_held = Counter(
+            "wafleet_sends_held",
+            "Answers that a message has to wait, by what binds (minute, hour, day, warm_up, pace,"
+            " busy); raised by the limiter.",
+            ["window"],
+            registry=registry,
+        )
+        for window in ("minute", "hour", "day", "warm_up", "pace", "busy"):
+            self.sends_held.labels(window=window)  # an absent series looks like "no data"
         self.memory_available = Gauge(
             "wafleet_memory_available_bytes",
             "Memory left to the node, of the machine or the tightest control group; set by the"

@@ -76,6 +76,13 @@ def _words(value: object) -> object:
     return shlex.split(value)
 
 
+def numbers(value: object) -> object:
+    """Split an environment variable: a JSON array, or numbers between spaces or commas."""
+    if not isinstance(value, str):
+        return value
+    return _words(value) if value.lstrip().startswith("[") else value.replace(",", " ").split()
+
+
 Seconds = Annotated[float, BeforeValidator(_no_bool)]
 Number = Annotated[float, BeforeValidator(_no_bool)]
 Count = Annotated[int, BeforeValidator(_no_bool)]

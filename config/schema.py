@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import PrivateAttr, SecretStr, field_validator
@@ -17,6 +17,7 @@ from config.delivery import DeliverySettings
 from config.fields import Count, Place, Seconds, Text, Words, count, field, seconds
 from config.health import HealthSettings
 from config.safekeeping import SafekeepingSettings
+from config.sending import SendingSettings
 from config.sources import PREFIX, Written
 
 if TYPE_CHECKING:
@@ -26,8 +27,19 @@ if TYPE_CHECKING:
 SHORTEST_API_KEY: Final = 16
 MOST_QR_WINDOWS: Final = 5
 QR_PERIOD: Final = 3600.0
+MOST_SENDS: Final = {"send_per_minute": 20, "send_per_hour": 500, "send_per_day": 5000}
+_SIMULATED_SENDS: Final = 10_000_000
 _DAY: Final = 86_400
 _SPKI: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
+
+
+def _sends(window: str) -> Any:
+    most = MOST_SENDS[f"send_per_{window}"]
+    return field(
+        most,
+        f"a whole number from 1 to {most} (to {_SIMULATED_SENDS} with a simulator)",
+        f"How many messages a phone number may send in any {window}, with all its sessions.",
+    )
 
 
 class Settings(
@@ -36,6 +48,7 @@ class Settings(
     DeliverySettings,
     HealthSettings,
     SafekeepingSettings,
+    SendingSettings,
     BaseSettings,
 ):
     """Every setting, frozen. Durations are in seconds. Made by `load_settings`."""
@@ -151,6 +164,9 @@ class Settings(
         f"a number of seconds from {QR_PERIOD:g} (from 0.1 with a simulator) to 86400",
         "The period over which a session's QR windows are counted.",
     )
+    send_per_minute: Count = _sends("minute")
+    send_per_hour: Count = _sends("hour")
+    send_per_day: Count = _sends("day")
     launch_slots: Count = count(2, 1, 64, "How many browsers may be starting at the same time.")
 
     kek: SecretStr | None = field(
@@ -294,6 +310,15 @@ class Settings(
             fits = (0.1 if simulated else QR_PERIOD) <= value <= _DAY
         if not fits:
             raise ValueError("WhatsApp blocks numbers that ask for too many codes")
+        return value
+
+    @field_validator(*MOST_SENDS)
+    @classmethod
+    def _within_the_caps(cls, value: int, info: ValidationInfo) -> int:
+        simulated = info.data.get("trusted_spki") is not None
+        most = _SIMULATED_SENDS if simulated else MOST_SENDS[str(info.field_name)]
+        if not 1 <= value <= most:
+            raise ValueError("WhatsApp blocks numbers that send too much")
         return value
 
     @field_validator("restart_backoff_max")

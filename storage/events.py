@@ -57,7 +57,11 @@ Of these (bytes; `before` and `after` what was done):
               closed           cause (scanned, renewed, or the reason of the session's end),
                                seconds, codes: how many were shown
     limiter   counted_anew     cause (boot), count: what was granted before the machine's boot, and
-                               counts as granted when it was first seen after it
+                               counts as granted when it was first seen after it; of messages it
+                               counts as before the boot, of no session
+              capped           cause (hour, day, warm_up): the number may send no more for now;
+                               seconds: until the next one is allowed, next_ms: when. Told once in
+                               such a period
 """
 
 from __future__ import annotations

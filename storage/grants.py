@@ -69,7 +69,26 @@ class NumberLog:
     in_doubt: bool
 
 
-class GrantLog(Protocol):
+class MessageGrantLog(Protocol):
+    """What phone numbers were granted: a part of GrantLog. It outlives sessions, as numbers do."""
+
+    async def number_logs(self) -> Sequence[NumberLog]:
+        """Return all that is kept, by number."""
+
+    async def record_message_grant(self, grant: MessageGrant) -> None:
+        """Record it, or give it this time: for what is no message of the outbox.
+
+        The grant of a message is recorded by the outbox, in the transaction that claims it.
+        """
+
+    async def move_number_log(self, log: NumberLog) -> None:
+        """Give what is recorded of a number the times that this says."""
+
+    async def drop_message_grants(self, number: str, before_boot_ms: int) -> None:
+        """Forget a number's grants from before that time of the boot that they all are of."""
+
+
+class GrantLog(MessageGrantLog, Protocol):
     """Every write is one transaction; when a call returns, it is on the disk."""
 
     async def grants(self, kind: GrantKind) -> Sequence[Grant]:
@@ -88,25 +107,3 @@ class GrantLog(Protocol):
 
     async def drop_grants(self, grants: Sequence[Grant]) -> None:
         """Forget them; those that are not there are forgotten already."""
-
-
-class MessageGrantLog(Protocol):
-    """What phone numbers were granted; each write is one transaction, as in GrantLog.
-
-    A grant outlives its session: the number does, too.
-    """
-
-    async def number_logs(self) -> Sequence[NumberLog]:
-        """Return all that is kept, by number."""
-
-    async def record_message_grant(self, grant: MessageGrant) -> None:
-        """Record it, or give it this time: for what is no message of the outbox.
-
-        The grant of a message is recorded by the outbox, in the transaction that claims it.
-        """
-
-    async def move_number_log(self, log: NumberLog) -> None:
-        """Give what is recorded of a number the times that this says."""
-
-    async def drop_message_grants(self, number: str, before_boot_ms: int) -> None:
-        """Forget a number's grants from before that time of the boot that they all are of."""

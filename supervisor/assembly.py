@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.archive_plan import ArchiveTimes
+from actors.caps import Caps, Pace
 from actors.delivery import DeliveryRules, UnknownPolicy
 from actors.deps import SessionDeps, SessionTimeouts
 from actors.health_book import HealthBook
@@ -123,6 +124,7 @@ def services(parts: Parts, profiles: ProfileCare) -> Sequence[ServiceSpec]:
         grants=parts.grants,
         store=parts.store,
         limit=qr_limit(parts.settings),
+        caps=send_caps(parts.settings),
         instant=instant,
         telemetry=parts.telemetry,
     )
@@ -137,6 +139,26 @@ def services(parts: Parts, profiles: ProfileCare) -> Sequence[ServiceSpec]:
 def qr_limit(settings: Settings) -> Limit:
     """How often a session may open a QR window."""
     return Limit(most=settings.qr_windows, period_ms=round(settings.qr_period * 1000) + MARGIN_MS)
+
+
+def send_caps(settings: Settings) -> Caps:
+    """What a phone number may send, and how fast."""
+    return Caps(
+        minute=_sends(settings.send_per_minute, 60),
+        hour=_sends(settings.send_per_hour, 3600),
+        day=_sends(settings.send_per_day, 86_400),
+        warm_up=settings.warm_up,
+        pace=Pace(
+            delay_ms=round(settings.send_delay * 1000),
+            growth=settings.send_delay_growth,
+            jitter_ms=round(settings.send_jitter * 1000),
+            first_contact_ms=round(settings.first_contact_delay * 1000),
+        ),
+    )
+
+
+def _sends(most: int, seconds: int) -> Limit:
+    return Limit(most=most, period_ms=seconds * 1000 + MARGIN_MS)
 
 
 def service_spec(service: Service, actor: type[ServiceActor], deps: Any) -> ServiceSpec:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from storage.archives_index import ArchiveIndex
     from storage.audit import AccessLog
     from storage.events import EventLog
-    from storage.grants import GrantLog, MessageGrantLog
+    from storage.grants import GrantLog
     from storage.keys import Keys
     from storage.media_index import MediaIndex
     from storage.privacy import Privacy
@@ -136,6 +136,5 @@ if TYPE_CHECKING:
         Privacy,
         Adoptions,
         GrantLog,
-        MessageGrantLog,
     ]:
-        return store, store, store, store, store, store, store, store, store, store, store
+        return store, store, store, store, store, store, store, store, store, store

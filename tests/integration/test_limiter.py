@@ -12,10 +12,12 @@ import pytest
 
 from actors.base import tell
 from actors.bridge import Bridge, FutureReply
+from actors.caps import Caps
 from actors.limiter import LimiterActor, LimiterDeps
 from actors.limiter_messages import QrLimited, QrWindowGranted, QrWindowWanted, TellQrLimit
 from actors.limiter_plan import Limit
 from actors.messages import ChildExited, Done, Refused, StopService
+from actors.send_plan import LeaseBook
 from actors.telemetry import Telemetry
 from storage.events import EventType
 from storage.grants import Grant, GrantKind
@@ -34,6 +36,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 FIVE = Limit(most=5, period_ms=3_600_000)
+CAPS = Caps(
+    minute=Limit(most=20, period_ms=62_000),
+    hour=Limit(most=500, period_ms=3_602_000),
+    day=Limit(most=5000, period_ms=86_402_000),
+)
 
 
 class Parent(pykka.ThreadingActor):
@@ -87,6 +94,8 @@ class Desk:
     exits: list[ChildExited]
     clock: Clock = field(default_factory=Clock)
     limit: Limit = FIVE
+    caps: Caps = CAPS
+    book: LeaseBook = field(default_factory=LeaseBook)
     telemetry: Telemetry = field(default_factory=Telemetry)
     ref: Any = None
 
@@ -96,6 +105,8 @@ class Desk:
             grants=self.store,
             store=self.store,
             limit=self.limit,
+            caps=self.caps,
+            book=self.book,
             instant=self.clock,
             telemetry=self.telemetry,
         )

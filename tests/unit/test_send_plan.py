@@ -1,0 +1,447 @@
+"""One number's sends: leases, turns, and what survives; properties over any course of events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.caps import Caps, Pace
+from actors.limiter_plan import MARGIN_MS, Instant, Limit
+from actors.send_plan import (
+    BUSY_MS,
+    DOUBT_MS,
+    Ask,
+    Later,
+    Lease,
+    Sends,
+    loaded,
+    over,
+    settle,
+    want,
+)
+from storage.grants import MessageGrant, NumberLog
+
+pytestmark = pytest.mark.unit
+
+ONE = "15550100001"
+CAPS = Caps(
+    minute=Limit(most=3, period_ms=10_000 + MARGIN_MS),
+    hour=Limit(most=6, period_ms=60_000 + MARGIN_MS),
+    day=Limit(most=12, period_ms=300_000 + MARGIN_MS),
+)
+LEASE_MS = 75_000
+
+
+def at(ms: int, boot: str = "a", wall: int = 0) -> Instant:
+    return Instant(boot_id=boot, boot_ms=ms, wall_ms=wall)
+
+
+def ask(key: str, session: str = "s", *, first: bool = False, number: str = ONE) -> Ask:
+    return Ask(session_id=session, number=number, key=key, first_contact=first, lease_ms=LEASE_MS)
+
+
+def granted(sends: Sends, asked: Ask, now: Instant) -> tuple[Sends, MessageGrant]:
+    sends, answer = want(sends, asked, CAPS, now)
+    assert isinstance(answer, MessageGrant)
+    return sends, answer
+
+
+def refused(sends: Sends, asked: Ask, now: Instant) -> tuple[Sends, Later]:
+    sends, answer = want(sends, asked, CAPS, now)
+    assert isinstance(answer, Later)
+    return sends, answer
+
+
+def sent(sends: Sends, key: str, ms: int, session: str = "s") -> Sends:
+    """Send one that leaves at once."""
+    sends, _ = granted(sends, ask(key, session), at(ms))
+    return over(sends, ONE, key, at(ms + 10), committed=True)
+
+
+def test_one_send_at_a_time_whichever_session_of_the_number_asks() -> None:
+    sends, grant = granted(Sends(), ask("a"), at(0))
+    assert grant == MessageGrant(number=ONE, key="a", boot_id="a", boot_ms=0, wall_ms=0, day=1)
+    assert want(sends, ask("a"), CAPS, at(5))[1] == grant, "asked again: the same one"
+    sends, later = refused(sends, ask("b", "t"), at(5))
+    assert later == Later(wait_ms=BUSY_MS, window="busy")
+    _, another = granted(sends, ask("c", "u", number="15550100002"), at(5))
+    assert another.number == "15550100002"
+    sends = over(sends, ONE, "a", at(10), committed=True)
+    granted(sends, ask("b", "t"), at(10))
+
+
+def test_the_fourth_within_the_window_waits_exactly_as_long_as_it_must() -> None:
+    sends = Sends()
+    for number in range(3):
+        sends = sent(sends, str(number), number * 1000)
+    sends, later = refused(sends, ask("x"), at(4000))
+    assert later == Later(wait_ms=10_000 + MARGIN_MS - 4000, window="minute")
+    sends, _ = refused(sends, ask("x"), at(10_000 + MARGIN_MS - 1))
+    granted(sends, ask("x"), at(10_000 + MARGIN_MS))
+
+
+def test_what_was_never_committed_is_free_again_and_what_was_is_not() -> None:
+    for committed, wait in ((False, 0), (True, 10_000 + MARGIN_MS - 2010)):
+        sends = sent(sent(Sends(), "0", 0), "1", 1000)
+        sends, _ = granted(sends, ask("2"), at(2000))
+        sends = over(sends, ONE, "2", at(2010), committed=committed)
+        _, answer = want(sends, ask("3"), CAPS, at(2010))
+        assert (answer.wait_ms if isinstance(answer, Later) else 0) == wait
+
+
+def test_what_was_long_on_its_way_counts_from_when_it_was_over() -> None:
+    sends, _ = granted(Sends(), ask("0"), at(0))
+    sends = over(sends, ONE, "0", at(MARGIN_MS), committed=True)
+    assert (sends.lines[ONE].given, sends.moved) == ((0,), ())
+    sends, _ = granted(sends, ask("1"), at(5000))
+    sends = over(sends, ONE, "1", at(9000), committed=True)
+    assert sends.lines[ONE].given == (0, 9000)
+    assert [(g.key, g.boot_ms) for g in sends.moved] == [("1", 9000)]
+
+
+def test_a_lease_that_runs_out_frees_the_number_and_counts() -> None:
+    sends, _ = granted(Sends(), ask("0"), at(0))
+    sends, later = refused(sends, ask("1", "t"), at(LEASE_MS - 1))
+    assert later.window == "busy"
+    sends, _ = granted(sends, ask("1", "t"), at(LEASE_MS + 1))
+    assert sends.lines[ONE].given == (LEASE_MS + 1, LEASE_MS + 1), "it left by then"
+    sends = over(sends, ONE, "0", at(LEASE_MS + 9000), committed=True)
+    assert sends.lines[ONE].given == (LEASE_MS + 1, LEASE_MS + 9000)
+    again = over(sends, ONE, "0", at(LEASE_MS + 20_000), committed=True)
+    assert again == sends, "told once more"
+
+
+def test_a_session_that_lost_its_message_in_a_crash_does_not_wait_for_itself() -> None:
+    sends, _ = granted(Sends(), ask("0"), at(0))
+    sends, _ = granted(sends, ask("1"), at(1000))
+    assert len(sends.lines[ONE].given) == 2
+    sends, _ = refused(sends, ask("note.n"), at(1000))
+    sends = over(sends, ONE, "1", at(1001), committed=True)
+    sends, _ = granted(sends, ask("note.n"), at(1001))
+    refused(sends, ask("2"), at(1002))
+
+
+def test_sessions_of_a_number_take_turns() -> None:
+    """Whoever was told that it is busy comes next, however fast the other one asks again."""
+    sends, _ = granted(Sends(), ask("0", "s"), at(0))
+    sends, _ = refused(sends, ask("0", "t"), at(1))
+    sends = over(sends, ONE, "0", at(2), committed=True)
+    sends, later = refused(sends, ask("1", "s"), at(2))
+    assert later.window == "busy"
+    sends, _ = granted(sends, ask("0", "t"), at(1 + BUSY_MS))
+    sends = over(sends, ONE, "0", at(300), committed=True)
+    granted(sends, ask("1", "s"), at(300))
+
+
+def test_who_does_not_come_back_holds_nobody_up() -> None:
+    sends, _ = granted(Sends(), ask("0", "s"), at(0))
+    sends, _ = refused(sends, ask("0", "t"), at(1))
+    sends = over(sends, ONE, "0", at(2), committed=True)
+    sends, _ = refused(sends, ask("1", "s"), at(3))
+    granted(sends, ask("1", "s"), at(1 + BUSY_MS + 2000))
+
+
+# ---- the log -------------------------------------------------------------------------------------
+
+
+def note(ms: int, boot: str = "a", key: str = "") -> MessageGrant:
+    return MessageGrant(number=ONE, key=key or str(ms), boot_id=boot, boot_ms=ms, wall_ms=0)
+
+
+def log_of(*grants: MessageGrant, in_doubt: bool = False, since: MessageGrant) -> NumberLog:
+    return NumberLog(
+        number=ONE,
+        day=1,
+        since_boot_id=since.boot_id,
+        since_boot_ms=since.boot_ms,
+        grants=grants,
+        in_doubt=in_doubt,
+    )
+
+
+def times(log: NumberLog | None) -> list[int]:
+    assert log is not None
+    assert {g.boot_id for g in log.grants} | {log.since_boot_id} == {"b"}
+    return [g.boot_ms for g in log.grants]
+
+
+def test_what_an_earlier_boot_granted_counts_as_before_this_one() -> None:
+    """As far apart as it was; nobody knows how long the machine was off."""
+    now = at(1000, "b", wall=9_999_999_999)
+    settled = settle(log_of(note(500), note(900), since=note(100)), now)
+    assert times(settled) == [-400, 0]
+    assert settled is not None
+    assert settled.since_boot_ms == -800
+    assert settle(settled, at(2000, "b")) is None
+
+
+def test_a_machine_that_was_put_back_has_granted_it_now() -> None:
+    log = log_of(note(500, "b"), note(2000, "b"), since=note(500, "b"))
+    assert times(settle(log, at(1000, "b"))) == [500, 1000]
+
+
+@pytest.mark.parametrize(
+    ("in_doubt", "age", "moved"), [(True, 5000, True), (True, DOUBT_MS, False), (False, 1, False)]
+)
+def test_what_was_on_its_way_when_we_died_counts_from_now(
+    in_doubt: bool, age: int, moved: bool
+) -> None:
+    log = log_of(note(100, "b"), note(500, "b"), since=note(100, "b"), in_doubt=in_doubt)
+    settled = settle(log, at(500 + age, "b"))
+    assert settled is None or times(settled) == [100, 500 + age]
+    assert (settled is not None) == moved
+
+
+def test_a_new_limiter_knows_what_the_one_before_it_let_go() -> None:
+    """Also what is not on the disk yet, and once what is."""
+    held = Lease(session_id="s", grant=note(50), until_ms=LEASE_MS)
+    for grants in ((note(10), note(50)), (note(10),)):
+        sends = loaded([log_of(*grants, since=note(10))], [held])
+        assert sends.lines[ONE].given == (10, 50)
+        assert want(sends, ask("50"), CAPS, at(60))[1] == note(50)
+        refused(sends, ask("9", "t"), at(60))
+    sends = loaded([], [held])
+    assert (sends.lines[ONE].given, sends.lines[ONE].day) == ((50,), 1)
+
+
+# ---- any course of events ------------------------------------------------------------------------
+
+
+@dataclass
+class Flight:
+    grant: MessageGrant
+    committed: bool = False
+    left: bool = False
+
+
+@dataclass
+class Node:
+    """A number with two sessions, its limiter and its disk, and a wall clock of the test's.
+
+    `true` is the time that passes for everybody; `wires` are the moments at which messages left.
+    """
+
+    caps: Caps = CAPS
+    true: int = 0
+    boot: int = 0
+    booted: int = 0
+    wall: int = 0
+    disk: dict[str, MessageGrant] = field(default_factory=dict)
+    day: MessageGrant | None = None
+    fates: dict[str, str] = field(default_factory=dict)
+    sends: Sends = field(default_factory=Sends)
+    flights: dict[str, Flight] = field(default_factory=dict)
+    wires: list[int] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
+    keys: int = 0
+
+    def now(self) -> Instant:
+        return at(self.true - self.booted, f"boot{self.boot}", self.true + self.wall)
+
+    def keep(self, sends: Sends) -> None:
+        for grant in sends.moved:
+            self.record(grant)
+        self.sends = replace(sends, moved=())
+
+    def record(self, grant: MessageGrant) -> None:
+        self.disk[grant.key] = grant
+        if self.day is None or grant.day > self.day.day:
+            self.day = grant
+
+    def ask(self, session: str, *, first: bool = False) -> Later | None:
+        if session in self.flights:
+            return None
+        self.keys += 1
+        key = str(self.keys)
+        sends, answer = want(self.sends, ask(key, session, first=first), self.caps, self.now())
+        self.keep(sends)
+        self.answers.append(
+            (answer.wait_ms, answer.window) if isinstance(answer, Later) else answer.boot_ms
+        )
+        if isinstance(answer, Later):
+            return answer
+        self.flights[session] = Flight(answer)
+        return None
+
+    def commit(self, session: str) -> None:
+        flight = self.flights.get(session)
+        if flight is not None and not flight.committed:
+            flight.committed = True
+            self.record(flight.grant)
+            self.fates[flight.grant.key] = "sending"
+
+    def leave(self, session: str) -> None:
+        """The page sends it, as long as somebody waits for that."""
+        flight = self.flights.get(session)
+        if flight is not None and flight.committed and not flight.left:
+            late = self.now().boot_ms - flight.grant.boot_ms >= LEASE_MS
+            if not late:
+                flight.left = True
+                self.wires.append(self.true)
+
+    def end(self, session: str) -> None:
+        flight = self.flights.pop(session, None)
+        if flight is not None:
+            key = flight.grant.key
+            self.keep(over(self.sends, ONE, key, self.now(), committed=flight.committed))
+            self.fates[key] = "sent"
+
+    def send(self, session: str) -> None:
+        self.ask(session)
+        self.commit(session)
+        self.leave(session)
+        self.end(session)
+
+    def read(self, *, held: bool = False) -> list[NumberLog]:
+        if self.day is None:
+            return []
+        grants = list(self.disk.values())
+        newest = max(grants, key=lambda g: g.boot_ms)
+        found = NumberLog(
+            number=ONE,
+            day=self.day.day,
+            since_boot_id=self.day.boot_id,
+            since_boot_ms=self.day.boot_ms,
+            grants=grants,
+            in_doubt=self.fates.get(newest.key) == "sending" and not held,
+        )
+        log = settle(found, self.now()) or found
+        self.disk = {grant.key: grant for grant in log.grants}
+        self.day = replace(
+            self.day, boot_id=log.since_boot_id, boot_ms=log.since_boot_ms, day=log.day
+        )
+        return [log]
+
+    def limiter_anew(self) -> None:
+        leases = self.sends.leases
+        self.sends = loaded(self.read(held=ONE in leases), leases.values())
+
+    def session_dies(self, session: str) -> None:
+        """Its browser dies with it; nobody tells the limiter."""
+        self.flights.pop(session, None)
+
+    def all_die(self) -> None:
+        self.flights.clear()
+        self.sends = loaded(self.read(), ())
+
+    def reboot(self, off: int) -> None:
+        self.flights.clear()
+        self.true += off
+        self.boot += 1
+        self.booted = self.true
+        self.sends = loaded(self.read(), ())
+
+    def play(self, course: list[tuple[str, Any]]) -> None:
+        for what, much in course:
+            if what == "wait":
+                self.true += much
+            elif what == "jump":
+                self.wall += much
+            elif what == "settled":
+                if not self.flights:
+                    self.all_die()
+            elif what in {"limiter_anew", "all_die"}:
+                getattr(self, what)()
+            else:
+                getattr(self, what)(much)
+
+
+def windows(caps: Caps) -> list[tuple[int, int]]:
+    return [(limit.most, limit.period_ms - MARGIN_MS) for _, limit in caps.windows()]
+
+
+def assert_within(node: Node) -> None:
+    """What left the node exceeds no cap, in no window wherever it lies."""
+    for most, period in windows(node.caps):
+        for first in node.wires:
+            assert sum(1 for t in node.wires if first <= t < first + period) <= most
+
+
+session = st.sampled_from(["s", "t"])
+wait = st.tuples(st.just("wait"), st.one_of(st.integers(0, 3000), st.integers(0, 80_000)))
+steps = st.one_of(
+    st.tuples(st.just("send"), session),
+    st.tuples(st.sampled_from(["ask", "commit", "leave", "end", "session_dies"]), session),
+    wait,
+    st.tuples(st.just("jump"), st.integers(-(10**10), 10**10)),
+    st.tuples(st.sampled_from(["limiter_anew", "all_die"]), st.just(None)),
+    st.tuples(st.just("reboot"), st.integers(0, 200_000)),
+)
+
+
+@settings(max_examples=1000)
+@given(st.lists(steps, max_size=80))
+def test_nothing_lets_one_too_many_leave(course: list[tuple[str, Any]]) -> None:
+    """No crash of a session, the limiter or all, no reboot, jump, slow disk, page or session."""
+    node = Node()
+    node.play(course)
+    assert_within(node)
+
+
+@settings(max_examples=300)
+@given(st.lists(steps, max_size=60))
+def test_nobody_is_locked_out_for_longer_than_a_cap(course: list[tuple[str, Any]]) -> None:
+    """Whatever the wall clock says, and right after a reboot, too."""
+    node = Node()
+    node.play(course)
+    node.flights.clear()
+    for _ in range(8):
+        later = node.ask("s")
+        if later is None:
+            break
+        assert later.wait_ms <= max(LEASE_MS, CAPS.day.period_ms)
+        node.true += later.wait_ms + (LEASE_MS if later.window == "busy" else 0)
+    else:
+        pytest.fail("it was never allowed")
+
+
+quick = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["send", "ask", "commit", "leave", "end"]), st.just("s")), wait
+    ),
+    max_size=50,
+)
+
+
+@settings(max_examples=300)
+@given(
+    quick,
+    st.lists(st.tuples(st.integers(0, 50), st.sampled_from(["limiter_anew", "settled"]))),
+    st.lists(st.tuples(st.integers(0, 50), st.integers(-(10**10), 10**10))),
+)
+def test_a_restart_or_a_jump_at_any_point_changes_nothing(
+    course: list[tuple[str, Any]], restarts: list[tuple[int, str]], jumps: list[tuple[int, int]]
+) -> None:
+    """Not a moment of any answer, the pace and its jitter included.
+
+    The limiter is started anew at any point, everything while nothing is on its way.
+    """
+    pace = Pace(delay_ms=300, growth=2, jitter_ms=900, first_contact_ms=1000)
+    nodes = [Node(caps=replace(CAPS, pace=pace, warm_up=(4, 8))) for _ in range(2)]
+    disturbed = list(course)
+    for place, what in restarts:
+        disturbed.insert(place, (what, None))
+    for place, much in jumps:
+        disturbed.insert(place, ("jump", much))
+    nodes[0].play(course)
+    nodes[1].play(disturbed)
+    assert nodes[0].answers == nodes[1].answers
+    assert nodes[0].wires == nodes[1].wires
+
+
+def test_the_properties_can_fail() -> None:
+    """A limiter that forgot its log at a restart would let six through."""
+    node = Node()
+    for _ in range(2):
+        node.disk.clear()
+        node.day = None
+        node.all_die()
+        for _ in range(3):
+            node.send("s")
+    assert len(node.wires) == 6
+    with pytest.raises(AssertionError):
+        assert_within(node)
