@@ -231,7 +231,9 @@ class Courier:
         if number is None or self._browser is None:
             self._rest(MOMENT)
             return
-        lease = self._send_deadline() + CLAIM_DEADLINE + self._deps.delivery.typing
+        lease = self._send_deadline() + CLAIM_DEADLINE
+        if due.reply and self._deps.delivery.typing > 0:
+            lease += self._deps.timeouts.call + self._deps.delivery.typing + SEND_SLACK
         self._clearance.ask(
             row.id,
             number,
@@ -247,8 +249,30 @@ class Courier:
         elif self._browser is None:
             self._clearance.over(committed=False)
             self._rest()
+        elif due.reply and self._deps.delivery.typing > 0:
+            self._show_typing(due, row, answer.grant, self._browser)
         else:
             self._claim(due, row, answer.grant)
+
+    def _show_typing(
+        self, due: Due, row: MessageRow, grant: MessageGrant, browser: Browser
+    ) -> None:
+        seconds = self._deps.delivery.typing
+        work = partial(browser.show_typing, chat=row.chat, seconds=seconds)
+        then = partial(self._typing_shown, due, row, grant)
+        deadline = self._deps.timeouts.call + seconds + SEND_SLACK
+        self._calls.place(self._deps.browsers, work, then, deadline=deadline)
+
+    def _typing_shown(
+        self, due: Due, row: MessageRow, grant: MessageGrant, outcome: Outcome
+    ) -> None:
+        if outcome.error is not None:  # no reason not to send
+            log.info("typing_not_shown", message_id=row.id, error=type(outcome.error).__name__)
+        if self._browser is None:
+            self._clearance.over(committed=False)
+            self._rest()
+        else:
+            self._claim(due, row, grant)
 
     def _claim(self, due: Due, row: MessageRow, grant: MessageGrant) -> None:
         work = partial(self._deps.store.claim, row.id, grant, self._deps.now_ms())

@@ -18,6 +18,12 @@ class DeliverySettings(BaseSettings):
         "What to do with a message whose sending was cut off and that WhatsApp Web does not know:"
         " send it again under the same id, at most 3 times in all, or leave it to a person.",
     )
+    typing_before_reply: Seconds = seconds(
+        0,
+        0,
+        25,
+        "For how long a contact sees that we type before it gets a reply; 0 does not show it.",
+    )
     pending_timeout: Seconds = seconds(
         60,
         0.1,

@@ -74,6 +74,7 @@ def session_deps(parts: Parts, profiles: ProfileCare) -> SessionDeps:
         delivery=DeliveryRules(
             unknown_policy=UnknownPolicy(settings.unknown_policy),
             pending=settings.pending_timeout,
+            typing=settings.typing_before_reply,
         ),
         timeouts=SessionTimeouts(
             launch=settings.launch_timeout,
