@@ -4,8 +4,6 @@ DROP INDEX messages_blocking;
 
 DROP INDEX messages_turn;
 
-DROP INDEX messages_outbox;
-
-CREATE INDEX messages_outbox ON messages (whatsapp_session_id, id) WHERE state = 'accepted';
+DROP INDEX messages_ready;
 
 ALTER TABLE messages DROP COLUMN forgotten;

@@ -3,12 +3,9 @@
 -- of those whose time has come the earliest, by priority and within each chat. A chat whose last
 -- message is on its way, or in doubt, waits for that one. forgotten: the login was put back to
 -- before the message was handed over, so that WhatsApp's not knowing it proves nothing.
-ALTER TABLE messages
-    ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0 CHECK (forgotten IN (0, 1));
+ALTER TABLE messages ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0;
 
-DROP INDEX messages_outbox;
-
-CREATE INDEX messages_outbox ON messages (whatsapp_session_id, priority, send_at, id)
+CREATE INDEX messages_ready ON messages (whatsapp_session_id, priority, send_at, id)
     WHERE state = 'accepted';
 
 CREATE INDEX messages_turn ON messages (whatsapp_session_id, chat, send_at, id)
