@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from contextlib import suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Final
@@ -25,7 +25,7 @@ from tests.chaos.trial import settled
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from tests.chaos.faults import Figures, Options
     from tests.chaos.stage import Client, Fleet, Stage
@@ -59,8 +59,17 @@ class Flow:
         for each in self._traffic:
             each.api = api
 
-    async def run(self) -> None:
-        """Send until told to stop."""
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Send while the block runs. Raises what broke it."""
+        pouring = asyncio.create_task(self._pour())
+        try:
+            yield
+        finally:
+            self._over.set()
+            await pouring
+
+    async def _pour(self) -> None:
         for number in count():
             if self._over.is_set():
                 return
@@ -70,9 +79,6 @@ class Flow:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PAUSE):
                     await self._over.wait()
-
-    def stop(self) -> None:
-        self._over.set()
 
     async def arrived(self) -> None:
         """Wait until all that was accepted is known to be sent."""
@@ -112,30 +118,24 @@ async def random_kills(stage: Stage, options: Options) -> Figures:
                     for _ in range(CHATS)
                 ]
             )
-        pouring: asyncio.Task[None] | None = None
-        api = await fleet.client().__aenter__()
-        try:
+        async with AsyncExitStack() as lives:  # calls of a life that is over still end
+            api = await lives.enter_async_context(fleet.client())
             flow.speak_to(api)
-            pouring = asyncio.create_task(flow.run())
-            for _ in range(rounds):
-                api = await _kill(fleet, api, flow, chance)
-            flow.stop()
-            await pouring
+            async with flow.running():
+                for _ in range(rounds):
+                    if await _kill(fleet, api, chance):
+                        api = await lives.enter_async_context(fleet.client())
+                        flow.speak_to(api)
             await api.becomes(SESSION, "ready")
             await flow.arrived()
             figures = await flow.verdict()
             figures["wrong"] = await _above_cap(api, fleet.numbers[SESSION])
-        finally:
-            flow.stop()
-            if pouring is not None:
-                await asyncio.wait({pouring})
-            await api.__aexit__(None, None, None)
         figures["orphans"] = settled(lambda: _orphans(fleet, guard))
         return {**figures, "rounds": rounds, "twins": guard.twins}
 
 
-async def _kill(fleet: Fleet, api: Client, flow: Flow, chance: Random) -> Client:
-    """Kill something, some time from now; return the client of the life after that."""
+async def _kill(fleet: Fleet, api: Client, chance: Random) -> bool:
+    """Kill something, some time from now; tell whether another life has begun."""
     victim = chance.choice(VICTIMS)
     if chance.random() < 0.5:
         await api.becomes(SESSION, "ready")
@@ -145,13 +145,10 @@ async def _kill(fleet: Fleet, api: Client, flow: Flow, chance: Random) -> Client
             with suppress(ProcessLookupError):
                 os.kill(browser.pid, signal.SIGKILL)
     if victim == "browser":
-        return api
+        return False
     fleet.kill()
-    await api.__aexit__(None, None, None)
     fleet.start()
-    again = await fleet.client().__aenter__()
-    flow.speak_to(again)
-    return again
+    return True
 
 
 async def _above_cap(api: Client, number: str) -> int:
