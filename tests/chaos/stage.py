@@ -30,7 +30,6 @@ NEIGHBOURS: Final = ("left", "right")
 STOP_TIMEOUT: Final = 3.0
 """Seconds that a browser may take to close on a stage, a tenth of the default."""
 PATIENCE: Final = 60.0
-
 UNCAPPED: Final = {
     "send_per_minute": "100000",
     "send_per_hour": "100000",
