@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from storage.sqlite import migrations
+from storage.sqlite.acceptance import AcceptanceTable
 from storage.sqlite.adoption import AdoptionTable
 from storage.sqlite.archives import ArchiveTable
 from storage.sqlite.audit import AccessTable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from storage.acceptance import Acceptance
     from storage.adoption import Adoptions
     from storage.archives_index import ArchiveIndex
     from storage.audit import AccessLog
@@ -63,6 +65,7 @@ _NAMED: Final = (
 class SqliteStore(
     SessionTable,
     StatusTable,
+    AcceptanceTable,
     OutboxTable,
     MessageTable,
     TenantTable,
@@ -125,6 +128,7 @@ if TYPE_CHECKING:
         store: SqliteStore,
     ) -> tuple[
         Store,
+        Acceptance,
         Tenants,
         Keys,
         EventLog,
@@ -135,4 +139,4 @@ if TYPE_CHECKING:
         Adoptions,
         GrantLog,
     ]:
-        return store, store, store, store, store, store, store, store, store, store
+        return store, store, store, store, store, store, store, store, store, store, store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from storage.sqlite.scope import no_such_workspace, workspace_key
@@ -187,6 +187,41 @@ async def count_message(tx: Transaction, workspace: int, now_ms: int) -> None:
     )
     if limit is not None and used > limit:
         raise PlanLimitReached("messages", limit=limit, used=used - 1, plan=plan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How many of some new messages fit into a plan's day; they are counted already."""
+
+    fit: int
+    used: int
+    limit: int | None
+    plan: str
+
+    def refusal(self) -> PlanLimitReached:
+        """Return the answer for those that do not fit."""
+        limit = 0 if self.limit is None else self.limit
+        return PlanLimitReached("messages", limit=limit, used=self.used, plan=self.plan)
+
+
+async def count_messages(tx: Transaction, workspace: int, wanted: int, now_ms: int) -> Room:
+    """Count as many accepted messages of this day as the plan has room for."""
+    day = now_ms // _DAY_MS
+    [(plan, limit, used)] = await tx.all(
+        "SELECT p.name, json_extract(p.metadata, '$.messages'), coalesce((SELECT u.messages"
+        " FROM workspace_usage AS u WHERE u.workspace_id = w.id AND u.day = ?), 0)"
+        " FROM workspaces AS w JOIN subscription_plans AS p ON p.id = w.subscription_plan_id"
+        " WHERE w.id = ?",
+        (day, workspace),
+    )
+    fit = wanted if limit is None else max(0, min(wanted, limit - used))
+    if fit:
+        await tx.change(
+            "INSERT INTO workspace_usage (workspace_id, day, messages) VALUES (?1, ?2, ?3)"
+            " ON CONFLICT (workspace_id, day) DO UPDATE SET messages = messages + ?3",
+            (workspace, day, fit),
+        )
+    return Room(fit=fit, used=used + fit, limit=limit, plan=plan)
 
 
 async def _plan_key(tx: Transaction, name: str) -> int:
