@@ -89,9 +89,12 @@ class Acceptance(Protocol):
         """
 
     async def accepted_before(
-        self, workspace_id: str, key_hash: str, body_hash: str
+        self, workspace_id: str, session_id: str, key: RequestKey
     ) -> AcceptedBefore | None:
-        """Return what was accepted under this key, if anything. Raises KeyReused."""
+        """Return what was accepted for this session under this key, if anything.
+
+        Raises KeyReused.
+        """
 
     async def cancel_message(
         self, workspace_id: str, session_id: str, message_id: str, now_ms: int

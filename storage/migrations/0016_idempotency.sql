@@ -7,14 +7,19 @@
 CREATE TABLE idempotency_keys (
     id INTEGER PRIMARY KEY,
     workspace_id INTEGER NOT NULL REFERENCES workspaces (id),
+    whatsapp_session_id INTEGER NOT NULL,
     key_hash TEXT NOT NULL CHECK (length(key_hash) = 64),
     body_hash TEXT CHECK (length(body_hash) = 64),
     session_status TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     kept_until INTEGER NOT NULL,
     UNIQUE (workspace_id, key_hash),
-    UNIQUE (workspace_id, id)
+    UNIQUE (workspace_id, id),
+    FOREIGN KEY (workspace_id, whatsapp_session_id)
+        REFERENCES whatsapp_sessions (workspace_id, id)
 ) STRICT;
+
+CREATE INDEX idempotency_keys_session ON idempotency_keys (whatsapp_session_id);
 
 CREATE INDEX idempotency_keys_age ON idempotency_keys (kept_until);
 

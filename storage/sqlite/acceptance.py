@@ -70,7 +70,7 @@ class AcceptanceTable:
             found: dict[int, MessageRow | PlanLimitReached | None] = {}
             key_id = None
             if key is not None:
-                key_id = await find_key(tx.all, session.workspace, key.key_hash, key.body_hash)
+                key_id = await find_key(tx, session, key)
                 if key_id is not None:
                     found |= await places_taken(tx, key_id, items.keys())
             wanted = {place: items[place] for place in sorted(items.keys() - found.keys())}
@@ -78,13 +78,13 @@ class AcceptanceTable:
             made = _made(found, wanted)
             if key is not None and made:
                 now_ms = items[next(iter(made))].now_ms
-                await note_items(tx, session.workspace, key, key_id, made, now_ms)
+                await note_items(tx, session, key, key_id, made, now_ms)
             return {place: found[place] for place in sorted(found)}
 
     async def accepted_before(
-        self, workspace_id: str, key_hash: str, body_hash: str
+        self, workspace_id: str, session_id: str, key: RequestKey
     ) -> AcceptedBefore | None:
-        return await accepted_before(self._connections.read, workspace_id, key_hash, body_hash)
+        return await accepted_before(self._connections.read, workspace_id, session_id, key)
 
     async def cancel_message(
         self, workspace_id: str, session_id: str, message_id: str, now_ms: int

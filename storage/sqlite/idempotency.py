@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from storage.acceptance import RequestKey
     from storage.messages import MessageRow
     from storage.sqlite.connection import Transaction
-    from storage.sqlite.scope import Query
+    from storage.sqlite.scope import Query, SessionKeys
 
 _MESSAGE: Final = (
     " LEFT JOIN messages AS m ON m.id = i.message_id"
     " LEFT JOIN whatsapp_sessions AS s ON s.id = m.whatsapp_session_id"
 )
 _BEFORE: Final = (
-    f"SELECT k.body_hash, k.session_status, i.item, {MESSAGE_COLUMNS}"  # noqa: S608 - constants only
-    " FROM idempotency_keys AS k JOIN idempotency_items AS i ON i.key_id = k.id"
+    "SELECT k.body_hash, o.uuid, k.session_status, i.item,"  # noqa: S608 - constants only
+    f" {MESSAGE_COLUMNS} FROM idempotency_keys AS k"
+    " JOIN whatsapp_sessions AS o ON o.id = k.whatsapp_session_id"
+    " JOIN idempotency_items AS i ON i.key_id = k.id"
     f"{_MESSAGE} WHERE k.workspace_id = (SELECT id FROM workspaces WHERE uuid = ?)"
     " AND k.key_hash = ? ORDER BY i.item"
 )
@@ -35,29 +37,31 @@ _OPEN: Final = (
 )
 
 
-async def find_key(query: Query, workspace: int, key_hash: str, body_hash: str) -> int | None:
+async def find_key(tx: Transaction, session: SessionKeys, key: RequestKey) -> int | None:
     """Return a key's internal id, if it is known. Raises KeyReused for another request's."""
-    rows = await query(
-        "SELECT id, body_hash FROM idempotency_keys WHERE workspace_id = ? AND key_hash = ?",
-        (workspace, key_hash),
+    row = await tx.one(
+        "SELECT id, body_hash, whatsapp_session_id FROM idempotency_keys"
+        " WHERE workspace_id = ? AND key_hash = ?",
+        (session.workspace, key.key_hash),
     )
-    if not rows:
+    if row is None:
         return None
-    _require_same(rows[0][1], body_hash)
-    return int(rows[0][0])
+    _require_same(row[1], key.body_hash, same_session=row[2] == session.id)
+    return int(row[0])
 
 
 async def accepted_before(
-    query: Query, workspace_id: str, key_hash: str, body_hash: str
+    query: Query, workspace_id: str, session_id: str, key: RequestKey
 ) -> AcceptedBefore | None:
     """Return all that was accepted under a key. Raises KeyReused."""
-    rows = await query(_BEFORE, (workspace_id, key_hash))
+    rows = await query(_BEFORE, (workspace_id, key.key_hash))
     if not rows:
         return None
-    _require_same(rows[0][0], body_hash)
+    body_hash, whose, session_status = rows[0][:3]
+    _require_same(body_hash, key.body_hash, same_session=whose == session_id)
     return AcceptedBefore(
-        session_status=rows[0][1],
-        messages={row[2]: None if row[3] is None else message_row(row[3:]) for row in rows},
+        session_status=session_status,
+        messages={row[3]: None if row[4] is None else message_row(row[4:]) for row in rows},
     )
 
 
@@ -73,7 +77,7 @@ async def places_taken(
 
 async def note_items(
     tx: Transaction,
-    workspace: int,
+    session: SessionKeys,
     key: RequestKey,
     key_id: int | None,
     uuids: Mapping[int, str],
@@ -85,10 +89,11 @@ async def note_items(
     """
     if key_id is None:
         [(key_id,)] = await tx.all(
-            "INSERT INTO idempotency_keys (workspace_id, key_hash, body_hash, session_status,"
-            " created_at, kept_until) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+            "INSERT INTO idempotency_keys (workspace_id, whatsapp_session_id, key_hash, body_hash,"
+            " session_status, created_at, kept_until) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
             (
-                workspace,
+                session.workspace,
+                session.id,
                 key.key_hash,
                 key.body_hash,
                 key.session_status,
@@ -99,7 +104,7 @@ async def note_items(
     await tx.many(
         "INSERT INTO idempotency_items (key_id, item, workspace_id, message_id)"
         " VALUES (?, ?, ?, (SELECT id FROM messages WHERE uuid = ?))",
-        [(key_id, place, workspace, uuid) for place, uuid in uuids.items()],
+        [(key_id, place, session.workspace, uuid) for place, uuid in uuids.items()],
     )
 
 
@@ -132,6 +137,7 @@ async def purge_keys(tx: Transaction, now_ms: int, limit: int) -> int:
     return len(due)
 
 
-def _require_same(stored: str | None, body_hash: str) -> None:
-    if stored is not None and stored != body_hash:
+def _require_same(stored: str | None, body_hash: str, *, same_session: bool) -> None:
+    """Once the body is forgotten, the session still tells requests apart."""
+    if not same_session or (stored is not None and stored != body_hash):
         raise KeyReused("This key was used for another request; use a new key for a new one.")

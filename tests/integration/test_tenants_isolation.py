@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from storage.acceptance import Acceptance, RequestKey, Resolution
 from storage.archives_index import ArchiveIndex
 from storage.audit import AccessLog, NewAccess
 from storage.events import EventLog
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-PORTS = (Store, Tenants, Keys, EventLog, AccessLog, ArchiveIndex, Privacy)
+PORTS = (Store, Acceptance, Tenants, Keys, EventLog, AccessLog, ArchiveIndex, Privacy)
+
+REQUEST = RequestKey(key_hash="ab" * 32, body_hash="cd" * 32, session_status="connected")
 
 # Each as: workspace `w` asks for what is tenant `t`'s.
 FOREIGN: dict[str, list[tuple[Call, type[StoreError]]]] = {
@@ -41,6 +44,30 @@ FOREIGN: dict[str, list[tuple[Call, type[StoreError]]]] = {
     ],
     "accept_message": [
         (lambda s, w, t: s.accept_message(w, outbound(t.session, "X")), SessionNotFound),
+    ],
+    "accept_messages": [
+        (
+            lambda s, w, t: s.accept_messages(w, t.session, {0: outbound(t.session, "X")}),
+            SessionNotFound,
+        ),
+        (
+            lambda s, w, t: s.accept_messages(
+                w, t.session, {0: outbound(t.session, "X")}, key=REQUEST
+            ),
+            SessionNotFound,
+        ),
+    ],
+    "cancel_message": [
+        (lambda s, w, t: s.cancel_message(w, t.session, t.message, NOW), MessageNotFound),
+    ],
+    "resolve_message": [
+        (
+            lambda s, w, t: s.resolve_message(w, t.session, t.message, Resolution.FAIL, NOW),
+            MessageNotFound,
+        ),
+    ],
+    "resolve_messages": [
+        (lambda s, w, t: s.resolve_messages(w, t.session, Resolution.FAIL, NOW), SessionNotFound),
     ],
     "message": [(lambda s, w, t: s.message(w, t.session, t.message), MessageNotFound)],
     "messages": [(lambda s, w, t: s.messages(w, t.session), SessionNotFound)],
@@ -75,6 +102,7 @@ FOREIGN: dict[str, list[tuple[Call, type[StoreError]]]] = {
 LISTINGS: dict[str, Call] = {
     "session_named": lambda s, w, _: s.session_named(w, "sales"),
     "sessions": lambda s, w, _: s.sessions(w),
+    "accepted_before": lambda s, w, t: s.accepted_before(w, t.session, REQUEST),
     "keys": lambda s, w, _: s.keys(w),
     "events": lambda s, w, t: s.events(w, after=t.event[:10]),
     "last_event": lambda s, w, _: s.last_event(w),
