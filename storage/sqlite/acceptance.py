@@ -13,8 +13,9 @@ from storage.sqlite.outbox import ERASED_CODE, ERASED_DETAIL
 from storage.sqlite.receipts import EVENT_REF, MessageRef, message_event, message_ref
 from storage.sqlite.rows import content_text, message_row, storable
 from storage.sqlite.scope import active_session_keys, own_session_keys
-from storage.sqlite.tenants import count_message, count_messages
+from storage.sqlite.tenants import count_messages
 from storage.sqlite.traffic import note_traffic
+from storage.tenants import PlanLimitReached
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from storage.sqlite.events import NewEvent
     from storage.sqlite.ids import MonotonicIds
     from storage.sqlite.scope import SessionKeys
-    from storage.tenants import PlanLimitReached
 
 GIVEN_UP: Final = ("given_up", "A person decided not to send it again.")
 _OWN: Final = (
@@ -49,11 +49,10 @@ class AcceptanceTable:
     async def accept_message(self, workspace_id: str, new: NewOutbound) -> MessageRow:
         async with self._connections.write() as tx:
             session = await active_session_keys(tx.all, workspace_id, new.session_id)
-            await count_message(tx, session.workspace, new.now_ms)
-            ref = await _insert(tx, self._ids, session, new)
-            event = message_event(ref, MessageState.ACCEPTED)
-            await append_events(tx, self._ids, [event], new.now_ms)
-            return await stored_message(tx, ref.uuid)
+            answer = (await self._accept(tx, session, {0: new}))[0]
+            if isinstance(answer, PlanLimitReached):
+                raise answer
+            return answer
 
     async def accept_messages(
         self,
@@ -134,7 +133,7 @@ class AcceptanceTable:
 
     async def _accept(
         self, tx: Transaction, session: SessionKeys, wanted: Mapping[int, NewOutbound]
-    ) -> dict[int, MessageRow | PlanLimitReached | None]:
+    ) -> dict[int, MessageRow | PlanLimitReached]:
         """Store as many as the plan has room for, and answer for all."""
         if not wanted:
             return {}
@@ -146,7 +145,7 @@ class AcceptanceTable:
         events = [message_event(ref, MessageState.ACCEPTED) for ref in refs]
         await append_events(tx, self._ids, events, now_ms)
         rows = await _stored(tx, refs)
-        answers: dict[int, MessageRow | PlanLimitReached | None] = {}
+        answers: dict[int, MessageRow | PlanLimitReached] = {}
         answers.update(zip(fit, rows, strict=True))
         answers.update((place, room.refusal()) for place in places[room.fit :])
         return answers

@@ -176,19 +176,6 @@ async def require_room_for_session(tx: Transaction, workspace_id: str) -> int:
     return int(key)
 
 
-async def count_message(tx: Transaction, workspace: int, now_ms: int) -> None:
-    """Count one accepted message of this day. Raises PlanLimitReached, which undoes the count."""
-    [(used, plan, limit)] = await tx.all(
-        "INSERT INTO workspace_usage (workspace_id, day, messages) VALUES (?, ?, 1)"  # noqa: S608
-        " ON CONFLICT (workspace_id, day) DO UPDATE SET messages = messages + 1"
-        f" RETURNING messages, (SELECT p.name {_PLAN_OF_USAGE}),"
-        f" (SELECT json_extract(p.metadata, '$.messages') {_PLAN_OF_USAGE})",
-        (workspace, now_ms // _DAY_MS),
-    )
-    if limit is not None and used > limit:
-        raise PlanLimitReached("messages", limit=limit, used=used - 1, plan=plan)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
     """How many of some new messages fit into a plan's day; they are counted already."""
@@ -207,21 +194,20 @@ class Room:
 async def count_messages(tx: Transaction, workspace: int, wanted: int, now_ms: int) -> Room:
     """Count as many accepted messages of this day as the plan has room for."""
     day = now_ms // _DAY_MS
-    [(plan, limit, used)] = await tx.all(
-        "SELECT p.name, json_extract(p.metadata, '$.messages'), coalesce((SELECT u.messages"
-        " FROM workspace_usage AS u WHERE u.workspace_id = w.id AND u.day = ?), 0)"
-        " FROM workspaces AS w JOIN subscription_plans AS p ON p.id = w.subscription_plan_id"
-        " WHERE w.id = ?",
-        (day, workspace),
+    [(used, plan, limit)] = await tx.all(
+        "INSERT INTO workspace_usage (workspace_id, day, messages) VALUES (?1, ?2, ?3)"  # noqa: S608
+        " ON CONFLICT (workspace_id, day) DO UPDATE SET messages = messages + ?3"
+        f" RETURNING messages, (SELECT p.name {_PLAN_OF_USAGE}),"
+        f" (SELECT json_extract(p.metadata, '$.messages') {_PLAN_OF_USAGE})",
+        (workspace, day, wanted),
     )
-    fit = wanted if limit is None else max(0, min(wanted, limit - used))
-    if fit:
+    excess = 0 if limit is None else min(wanted, max(0, used - limit))
+    if excess:
         await tx.change(
-            "INSERT INTO workspace_usage (workspace_id, day, messages) VALUES (?1, ?2, ?3)"
-            " ON CONFLICT (workspace_id, day) DO UPDATE SET messages = messages + ?3",
-            (workspace, day, fit),
+            "UPDATE workspace_usage SET messages = messages - ? WHERE workspace_id = ? AND day = ?",
+            (excess, workspace, day),
         )
-    return Room(fit=fit, used=used + fit, limit=limit, plan=plan)
+    return Room(fit=wanted - excess, used=used - excess, limit=limit, plan=plan)
 
 
 async def _plan_key(tx: Transaction, name: str) -> int:

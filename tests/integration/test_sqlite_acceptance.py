@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from storage.acceptance import (
     KEY_KEPT_MS,
@@ -82,8 +85,8 @@ async def keys_kept(store: SqliteStore) -> int:
 async def test_a_batch_is_stored_in_order_with_its_events(
     store: SqliteStore, home: str, session: str
 ) -> None:
-    given = {7: outbound(session, "A7"), 2: outbound(session, "A2", chat=OTHER)}
-    found = await store.accept_messages(home, session, given)
+    wanted = {7: outbound(session, "A7"), 2: outbound(session, "A2", chat=OTHER)}
+    found = await store.accept_messages(home, session, wanted)
     assert list(found) == [2, 7]
     rows = [row for row in found.values() if isinstance(row, MessageRow)]
     assert [(row.wa_id, row.chat, row.state) for row in rows] == [
@@ -118,9 +121,9 @@ async def test_a_batch_fills_the_plan_s_day_and_no_more(store: SqliteStore) -> N
 async def test_nothing_of_a_batch_is_stored_if_one_can_t_be(
     store: SqliteStore, home: str, session: str
 ) -> None:
-    given = {**some(session, range(3)), 3: outbound(session, "A0")}  # one id twice
+    wanted = {**some(session, range(3)), 3: outbound(session, "A0")}  # one id twice
     with pytest.raises(StoreError):
-        await store.accept_messages(home, session, given, key=key("k"))
+        await store.accept_messages(home, session, wanted, key=key("k"))
     assert await store.messages(home, session) == []
     assert await events(store, home, "message.accepted") == []
     assert (await store.usage(home, NOW)).messages == 0
@@ -240,11 +243,49 @@ async def test_a_refused_place_may_be_tried_again(store: SqliteStore) -> None:
     assert await store.accepted_before(home, session, key("n")) is None
 
 
+REQUESTS = st.lists(
+    st.tuples(
+        st.sampled_from("kl"),  # the key
+        st.sampled_from("xy"),  # the body
+        st.sets(st.integers(min_value=0, max_value=5), min_size=1),  # what came through of it
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(requests=REQUESTS)
+async def test_any_order_of_requests_and_repeats_makes_each_message_once(
+    store: SqliteStore, home: str, session: str, requests: list[tuple[str, str, set[int]]]
+) -> None:
+    run = secrets.token_hex(8)
+    bodies: dict[str, str] = {}
+    made: dict[tuple[str, int], str] = {}
+    before = (await store.usage(home, NOW)).messages
+    for number, (name, body, places) in enumerate(requests):
+        given_key = key(f"{run}{name}", body)
+        items = {n: outbound(session, f"{run}{number}{n}") for n in places}
+        if bodies.get(name, body) != body:
+            with pytest.raises(KeyReused):
+                await store.accept_messages(home, session, items, key=given_key)
+            continue
+        bodies[name] = body
+        found = ids(await store.accept_messages(home, session, items, key=given_key))
+        assert found.keys() == places
+        for place, message_id in found.items():
+            assert made.setdefault((name, place), message_id) == message_id
+        known = await store.accepted_before(home, session, given_key)
+        assert known is not None
+        assert ids(known.messages) == {p: i for (n, p), i in made.items() if n == name}
+    assert len(set(made.values())) == len(made)
+    assert (await store.usage(home, NOW)).messages - before == len(made)
+
+
 async def test_an_erased_contact_leaves_nothing_of_its_requests(
     tmp_path: Path, store: SqliteStore, home: str, session: str
 ) -> None:
-    given = {0: outbound(session, "A1"), 1: outbound(session, "A2", chat=OTHER)}
-    first = await store.accept_messages(home, session, given, key=key("k"))
+    wanted = {0: outbound(session, "A1"), 1: outbound(session, "A2", chat=OTHER)}
+    first = await store.accept_messages(home, session, wanted, key=key("k"))
     kept = {0: outbound(session, "A3", chat=OTHER)}
     await store.accept_messages(home, session, kept, key=key("other", "kept"))
     contact = await store.contact_with_jid(home, PERSON)
@@ -253,7 +294,7 @@ async def test_an_erased_contact_leaves_nothing_of_its_requests(
     assert sha256("body").encode() not in everything
     assert sha256("kept").encode() in everything
     for body in ("body", "no longer known"):
-        again = await store.accept_messages(home, session, given, key=key("k", body))
+        again = await store.accept_messages(home, session, wanted, key=key("k", body))
         assert ids(again) == ids(first)
     row = again[0]
     assert isinstance(row, MessageRow)
