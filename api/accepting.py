@@ -136,7 +136,7 @@ class Accepting:
     async def _before(self, session: SessionRow, key: RequestKey | None) -> AcceptedBefore | None:
         if key is None:
             return None
-        return await self._store.accepted_before(session.workspace_id, key.key_hash, key.body_hash)
+        return await self._store.accepted_before(session.workspace_id, session.id, key)
 
     async def _checked(
         self,

@@ -69,7 +69,7 @@ async def _content(deps: ApiDeps, session: SessionRow, body: NewMessage) -> dict
     return content
 
 
-async def _quoted(deps: ApiDeps, session: SessionRow, chat: str, message_id: str) -> dict[str, Any]:
+async def _quoted(deps: ApiDeps, session: SessionRow, chat: str, message_id: str) -> str:
     """Return the id of the message that is answered; what else the page needs is read at its turn.
 
     Its sender's jid would stay behind in our message when the sender's data are erased.

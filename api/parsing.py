@@ -120,7 +120,7 @@ def _refuse_constant(_: str) -> None:
 def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
     """Return values, as JSON or a query has them, as `model`. Raises ApiError fields_invalid."""
     try:
-        return model.modelvalidate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         raise fields_invalid(_field_errors(error)) from None
 
