@@ -401,7 +401,7 @@ async def test_times_leave_time_to_send(
         ("reply_to", "1"),
         ("wa_id", "3EB0"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:24],
 )
 async def test_wrong_options_are_named(api: Api, field: str, value: object) -> None:
     await api.new_session("a")

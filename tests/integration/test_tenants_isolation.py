@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from storage.acceptance import Acceptance, RequestKey, Resolution
+from storage.acceptance import Acceptance, AcceptedBefore, RequestKey, Resolution
 from storage.archives_index import ArchiveIndex
 from storage.audit import AccessLog, NewAccess
 from storage.events import EventLog
@@ -98,11 +98,20 @@ FOREIGN: dict[str, list[tuple[Call, type[StoreError]]]] = {
     "erase_contact": [(lambda s, w, t: s.erase_contact(w, t.contact, NOW), ContactNotFound)],
 }
 
+
+async def _accepted_before(store: SqliteStore, workspace: str, _: Tenant) -> AcceptedBefore:
+    """Both tenants have used the same key; each has its own message under it."""
+    session = await store.session_named(workspace, "sales")
+    found = await store.accepted_before(workspace, session.id, REQUEST)
+    assert found is not None
+    return found
+
+
 # These take no id but the workspace's: what they return is that workspace's and nothing else.
 LISTINGS: dict[str, Call] = {
     "session_named": lambda s, w, _: s.session_named(w, "sales"),
     "sessions": lambda s, w, _: s.sessions(w),
-    "accepted_before": lambda s, w, t: s.accepted_before(w, t.session, REQUEST),
+    "accepted_before": _accepted_before,
     "keys": lambda s, w, _: s.keys(w),
     "events": lambda s, w, t: s.events(w, after=t.event[:10]),
     "last_event": lambda s, w, _: s.last_event(w),
