@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from api.accepting import Accepting
 from api.authentication import Authenticator, authenticate
 from api.background import Background
 from api.health import HealthRoutes
@@ -16,6 +17,7 @@ from api.metrics import HttpMetrics, MetricsRoutes
 from api.middleware import answer_problems, observe, set_safe_headers
 from api.numbers import NumberRoutes
 from api.openapi import OpenApiRoutes
+from api.outbox import OutboxRoutes
 from api.ports import ApiDeps
 from api.pressure import PressureRoutes
 from api.qr import QrRoutes
@@ -64,9 +66,11 @@ def build_app(deps: ApiDeps) -> web.Application:
             yield
 
     app.cleanup_ctx.append(work)
+    accepting = Accepting(deps)
     for room in (
         SessionRoutes(deps),
-        MessageRoutes(deps),
+        MessageRoutes(deps, accepting),
+        OutboxRoutes(deps, accepting),
         QueueRoutes(deps),
         QrRoutes(deps),
         NumberRoutes(deps),

@@ -25,10 +25,14 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     409  capacity_reached      the node runs `used` sessions of `limit`; nothing was started
     409  qr_not_permitted      not in this state; session_status and session_reason say why
     409  reconnect_not_permitted  not in this state; members as above
+    409  message_state_wrong   too late or too early for what was asked; message_state says why
+    409  idempotency_in_flight a request with this key is being worked on; Retry-After
     409  <the fleet's code>    the fleet refused the command; its sentence is the detail
+    410  message_gone          accepted under this key and not kept any more; not sent again
     413  body_too_large        more bytes than the limit
     415  media_type_invalid    the body is not declared as application/json in UTF-8, or compressed
     422  fields_invalid        a field or a query parameter is missing, unknown or wrong; see errors
+    422  idempotency_key_reused  the key was used for another request; use a new one
     429  plan_limit_reached    no more messages today (UTC); Retry-After, members as above
     429  qr_limited            too many QR windows; Retry-After, next_at, limit
     500  internal_error        a fault of wafleet; the log has it under the request id
@@ -53,6 +57,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from storage.acceptance import KeyReused, MessageStateWrong
 from storage.keys import KeyNotFound
 from storage.store import (
     MessageNotFound,
@@ -199,6 +204,17 @@ def plan_limit_reached(error: PlanLimitReached, now_ms: int) -> ApiError:
     )
 
 
+def message_gone() -> ApiError:
+    return ApiError(
+        Problem(
+            status=410,
+            code="message_gone",
+            title="The message is not kept any more",
+            detail="It was accepted under this key and is not sent again; use a new key to.",
+        )
+    )
+
+
 def qr_not_available(status: str, reason: str, detail: str) -> ApiError:
     return ApiError(
         Problem(
@@ -268,38 +284,62 @@ def internal_error() -> Problem:
     )
 
 
+_OF_STORE: Final[Mapping[type[StoreError], tuple[int, str, str | None]]] = {
+    SessionNotFound: (
+        404,
+        "There is no such session",
+        "Use an id or a name from GET /v1/sessions.",
+    ),
+    MessageNotFound: (
+        404,
+        "There is no such message",
+        "Use an id from GET /v1/sessions/{id}/messages.",
+    ),
+    KeyNotFound: (404, "There is no such API key", "Use an id from GET /v1/keys."),
+    SessionInactive: (409, "The number is deactivated", "Activate it first."),
+    MessageStateWrong: (409, "The message's state does not allow it", None),
+    KeyReused: (422, "The idempotency key was used before", None),
+    StoreBusy: (
+        503,
+        "The database is busy",
+        "Another program holds the database; try again in a moment.",
+    ),
+    StoreFull: (
+        507,
+        "The disk is full",
+        "Nothing was stored. Free space on the data directory's disk, then try again.",
+    ),
+    StoreDamaged: (
+        503,
+        "The database is damaged",
+        "Restart wafleet: it goes on with the last good snapshot; the log says more.",
+    ),
+    StoreUnusable: (
+        503,
+        "The database can't be used",
+        "The log says why; repair or restore the database, then restart wafleet.",
+    ),
+    StoreError: (
+        503,
+        "The database failed",
+        "The log says why; try again, and restart wafleet if it stays so.",
+    ),
+}
+"""Status, title and detail of each failure; None: its own text, which names nothing of ours."""
+
+
 def from_store(error: StoreError) -> Problem:
     """Return the problem of a storage failure; its own text may name paths and is not shown."""
-    match error:
-        case SessionNotFound():
-            status, title = 404, "There is no such session"
-            detail = "Use an id or a name from GET /v1/sessions."
-        case MessageNotFound():
-            status, title = 404, "There is no such message"
-            detail = "Use an id from GET /v1/sessions/{id}/messages."
-        case KeyNotFound():
-            status, title = 404, "There is no such API key"
-            detail = "Use an id from GET /v1/keys."
-        case SessionInactive():
-            status, title = 409, "The number is deactivated"
-            detail = "Activate it first."
-        case StoreBusy():
-            status, title = 503, "The database is busy"
-            detail = "Another program holds the database; try again in a moment."
-        case StoreFull():
-            status, title = 507, "The disk is full"
-            detail = "Nothing was stored. Free space on the data directory's disk, then try again."
-        case StoreDamaged():
-            status, title = 503, "The database is damaged"
-            detail = "Restart wafleet: it goes on with the last good snapshot; the log says more."
-        case StoreUnusable():
-            status, title = 503, "The database can't be used"
-            detail = "The log says why; repair or restore the database, then restart wafleet."
-        case _:
-            status, title = 503, "The database failed"
-            detail = "The log says why; try again, and restart wafleet if it stays so."
-    headers = {"Retry-After": "1"} if isinstance(error, StoreBusy) else {}
-    return Problem(status=status, code=error.code, title=title, detail=detail, headers=headers)
+    known = next(kind for kind in type(error).__mro__ if kind in _OF_STORE)
+    status, title, detail = _OF_STORE[known]
+    return Problem(
+        status=status,
+        code=error.code,
+        title=title,
+        detail=str(error) if detail is None else detail,
+        members={"message_state": error.state} if isinstance(error, MessageStateWrong) else {},
+        headers={"Retry-After": "1"} if isinstance(error, StoreBusy) else {},
+    )
 
 
 def from_aiohttp(error: web.HTTPException) -> Problem:

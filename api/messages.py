@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-import structlog
 from aiohttp import web
 
-from actors.messages import OutboxChanged
 from api.caller import TRAIL
-from api.errors import plan_limit_reached, provider_unsupported, session_stopped
+from api.idempotency import REPLAYED, request_key
 from api.lookup import find_session, is_ulid
 from api.parsing import json_response, read_body, read_query
 from api.queue import queue_fields
@@ -21,68 +19,52 @@ from api.schemas import (
     NoQuery,
 )
 from api.views import as_of_now, message_fields, message_out
-from storage.messages import NewOutbound
-from storage.store import Desired, MessageNotFound, Provider, SessionStatus
-from storage.tenants import PlanLimitReached
+from storage.store import MessageNotFound
 
 if TYPE_CHECKING:
+    from api.accepting import Accepting
     from api.ports import ApiDeps
     from storage.store import SessionRow
 
-log = structlog.get_logger(__name__)
+# Words that stand in an id's place for what is done to many.
+_MESSAGE: Final = "{message:(?!(?:batch|resolve)$)[^/]+}"
 
 
 class MessageRoutes:
     """Handlers of /v1/sessions/{session}/messages."""
 
-    def __init__(self, deps: ApiDeps) -> None:
+    def __init__(self, deps: ApiDeps, accepting: Accepting) -> None:
         self._deps = deps
         self._store = deps.store
+        self._accepting = accepting
 
     def routes(self) -> list[web.RouteDef]:
         all_of_session = "/v1/sessions/{session}/messages"
         return [
             web.post(all_of_session, self.accept),
             web.get(all_of_session, self.list),
-            web.get(f"{all_of_session}/{{message}}", self.read),
+            web.get(f"{all_of_session}/{_MESSAGE}", self.read),
         ]
 
     async def accept(self, request: web.Request) -> web.Response:
-        """202 once the message is on the disk; it waits there until the session is connected.
-
-        A session that is not meant to run would let it wait for ever, so that is refused.
-        """
+        """202 once the message is on the disk; it waits there until the session is connected."""
         read_query(request, NoQuery)
         body = await read_body(request, NewMessage, self._deps.body_deadline)
-        session = self._as_of_now(await self._find(request))
-        if session.provider is not Provider.WEBJS:
-            raise provider_unsupported()
-        if session.is_active and not _takes_messages(session):
-            raise session_stopped(session.status, session.reason)
-        new = NewOutbound(
-            session_id=session.id,
-            chat=body.to,
-            wa_id=self._deps.new_wa_id(),
-            body=body.text,
-            now_ms=self._deps.now_ms(),
-        )
-        try:
-            row = await self._store.accept_message(session.workspace_id, new)
-        except PlanLimitReached as error:
-            raise plan_limit_reached(error, new.now_ms) from None
-        request[TRAIL].detail["message_id"] = row.id
-        if not self._deps.fleet.tell(OutboxChanged(session_id=session.id)):
-            # It is stored all the same; the session finds it when it connects the next time.
-            log.warning("outbox_notice_failed", session_id=session.id)
-        session = self._as_of_now(await self._store.session(session.workspace_id, session.id))
+        row = await self._find(request)
+        session = as_of_now(row, self._deps.live.get(row.id))
+        key = request_key(request, "message", session, body)
+        accepted = await self._accepting.one(session, body, key)
+        request[TRAIL].detail["message_id"] = accepted.row.id
         answer = AcceptedOut.model_validate(
             {
-                **message_fields(row),
-                "session_status": session.status,
-                **await queue_fields(self._deps, session, row),
+                **message_fields(accepted.row),
+                "session_status": accepted.session_status,
+                **await queue_fields(self._deps, session, accepted.row),
             }
         )
-        headers = {"Location": f"/v1/sessions/{session.id}/messages/{row.id}"}
+        headers = {"Location": f"/v1/sessions/{session.id}/messages/{accepted.row.id}"}
+        if accepted.again:
+            headers[REPLAYED] = "true"
         return json_response(answer, status=202, headers=headers)
 
     async def list(self, request: web.Request) -> web.Response:
@@ -115,12 +97,5 @@ class MessageRoutes:
             message_out(await self._store.message(session.workspace_id, session.id, message_id))
         )
 
-    def _as_of_now(self, row: SessionRow) -> SessionRow:
-        return as_of_now(row, self._deps.live.get(row.id))
-
     async def _find(self, request: web.Request) -> SessionRow:
         return await find_session(self._store, request)
-
-
-def _takes_messages(session: SessionRow) -> bool:
-    return session.desired is Desired.RUNNING or session.status is SessionStatus.CONNECTED

@@ -38,7 +38,7 @@ async def read_body(request: web.Request, model: type[Model], deadline: float) -
         return model()
     if request.content_type != "application/json" or not _is_utf8(request.charset):
         raise media_type_invalid()
-    return _validate(model, parse_object(raw))
+    return validate(model, parse_object(raw))
 
 
 def read_query(request: web.Request, model: type[Model]) -> Model:
@@ -49,7 +49,7 @@ def read_query(request: web.Request, model: type[Model]) -> Model:
         raise fields_invalid(
             tuple(FieldError(_shown(n), "give it only once") for n in repeated[:_MAX_ERRORS])
         )
-    return _validate(model, dict(query))
+    return validate(model, dict(query))
 
 
 def json_response(
@@ -117,7 +117,8 @@ def _refuse_constant(_: str) -> None:
     raise ValueError("not JSON")
 
 
-def _validate(model: type[Model], values: Mapping[str, Any]) -> Model:
+def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
+    """Return values, as JSON or a query has them, as `model`. Raises ApiError fields_invalid."""
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from actors.usage import UsageBoard
+from storage.acceptance import Acceptance
 from storage.audit import AccessLog
 from storage.events import EventLog
 from storage.keys import Keys
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from actors.messages import Answer, FleetMessage, Reply
 
 
-class Storage(Store, Tenants, Keys, EventLog, AccessLog, Queue, Protocol):
+class Storage(Store, Acceptance, Tenants, Keys, EventLog, AccessLog, Queue, Protocol):
     """The parts of storage that the API uses."""
 
 

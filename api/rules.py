@@ -46,6 +46,7 @@ def _verb(verb: str) -> tuple[tuple[str, str], Rule]:
 
 _READ: Final = Rule(scope=Scope.SESSION_READ)
 _QR: Final = Rule(scope=Scope.SESSION_WRITE, action="qr.view")
+_RESOLVE: Final = Rule(scope=Scope.MESSAGE_SEND, action="message.resolve")
 _VERBS: Final = (
     "qr",
     "reconnect",
@@ -79,6 +80,14 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = MappingProxyType(
         ("GET", f"{_ONE}/qr.txt"): _QR,
         # The message's own row proves that it was accepted.
         ("POST", _MESSAGES): Rule(scope=Scope.MESSAGE_SEND, action="message.send", waits=False),
+        ("POST", f"{_MESSAGES}/batch"): Rule(
+            scope=Scope.MESSAGE_SEND, action="message.send_batch", waits=False
+        ),
+        ("POST", f"{_MESSAGES}/resolve"): _RESOLVE,
+        ("POST", f"{_MESSAGES}/{{message}}/resolve"): _RESOLVE,
+        ("POST", f"{_MESSAGES}/{{message}}/cancel"): Rule(
+            scope=Scope.MESSAGE_SEND, action="message.cancel"
+        ),
         ("GET", _MESSAGES): Rule(scope=Scope.MESSAGE_READ),
         ("GET", f"{_MESSAGES}/{{message}}"): Rule(scope=Scope.MESSAGE_READ),
         ("GET", f"{_ONE}/queue"): Rule(scope=Scope.MESSAGE_READ),

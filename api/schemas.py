@@ -5,13 +5,21 @@ Requests refuse unknown fields and convert nothing; queries convert digits to nu
 """
 
 import unicodedata
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 
 from api.keys import Scope
 from api.recipients import parse_recipient
 from api.schemas_queue import QueuePlaceOut
+from api.times import parse_rfc3339
 from storage.events import EventType
 from storage.messages import Direction, MessageState
 from storage.store import Desired, Provider, SessionStatus
@@ -19,6 +27,7 @@ from storage.store import Desired, Provider, SessionStatus
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 ULID_PATTERN: Final = r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$"
 MAX_TEXT_CHARS: Final = 65_536
+MOST_MENTIONS: Final = 1_024
 LONGEST_KEY_SECONDS: Final = 10 * 365 * 86_400
 
 
@@ -36,6 +45,12 @@ def _readable(text: str) -> str:
     return text
 
 
+def _time(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError("is a text: a time with its zone")  # noqa: TRY004 - pydantic's protocol
+    return parse_rfc3339(value)
+
+
 def _event_types(text: str) -> str:
     known = {kind.value for kind in EventType}
     if not set(text.split(",")) <= known:
@@ -48,6 +63,10 @@ Ulid = Annotated[str, Field(pattern=ULID_PATTERN)]
 Recipient = Annotated[str, Field(max_length=64), AfterValidator(parse_recipient)]
 Reference = Annotated[str, Field(pattern=f"{ULID_PATTERN}|{NAME_PATTERN}")]
 Title = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_readable)]
+Time = Annotated[
+    int, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+"""A time as the request writes it; milliseconds since the epoch once it is read."""
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS), AfterValidator(_sendable)]
 
 
@@ -74,11 +93,30 @@ class NewSession(_Request):
     start: bool = False
 
 
-class NewMessage(_Request):
-    """POST …/messages: a text for a phone number or a jid; `to` becomes a jid."""
+class Sending(_Request):
+    """What every message to be sent may have: when, and how it ranks with those of other chats.
+
+    Within a chat messages keep their order, whatever their priority. Without one, a single message
+    is a conversation's, and those of a batch are bulk.
+    """
+
+    send_at: Time | None = None
+    expires_at: Time | None = None
+    priority: Literal["conversation", "bulk"] | None = None
+
+
+class NewMessage(Sending):
+    """POST …/messages: a text for a phone number or a jid; `to` becomes a jid.
+
+    `reply_to` is the id of a message of the same chat. WhatsApp shows `mentions` where the text has
+    them as @number.
+    """
 
     to: Recipient
     text: Text
+    reply_to: Ulid | None = None
+    mentions: Annotated[list[Recipient], Field(max_length=MOST_MENTIONS)] = []
+    link_preview: bool = False
 
 
 class NewApiKey(_Request):
@@ -291,7 +329,7 @@ class MessageError(_Answer):
 
 
 class MessageOut(_Answer):
-    """One message, outbound or inbound."""
+    """One message, outbound or inbound; `priority` is null for inbound ones."""
 
     id: str
     session_id: str
@@ -303,6 +341,10 @@ class MessageOut(_Answer):
     state: MessageState
     error: MessageError | None
     attempts: int
+    priority: Literal["conversation", "bulk"] | None
+    possible_duplicate: bool
+    send_at: str | None
+    expires_at: str | None
     created_at: str
     sent_at: str | None
     delivered_at: str | None

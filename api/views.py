@@ -17,6 +17,7 @@ from api.schemas import (
     StatisticsOut,
 )
 from api.times import rfc3339
+from storage.messages import Direction, MessageState
 from storage.store import SessionStatus
 
 if TYPE_CHECKING:
@@ -158,11 +159,34 @@ def message_fields(row: MessageRow) -> dict[str, object]:
         "state": row.state,
         "error": error,
         "attempts": row.attempts,
+        "priority": _priority(row),
+        "possible_duplicate": row.possible_duplicate,
+        "send_at": _optional(row.send_at_ms),
+        "expires_at": _optional(row.expires_ms),
         "created_at": rfc3339(row.created_ms),
         "sent_at": _optional(row.sent_ms),
         "delivered_at": _optional(row.delivered_ms),
         "read_at": _optional(row.read_ms),
     }
+
+
+def _priority(row: MessageRow) -> str | None:
+    return row.priority.name.lower() if row.direction is Direction.OUTBOUND else None
+
+
+def as_accepted(row: MessageRow) -> MessageRow:
+    """Return the message as it was when it was accepted, to be told to who repeats the request."""
+    return replace(
+        row,
+        state=MessageState.ACCEPTED,
+        error_code=None,
+        error_detail=None,
+        attempts=0,
+        possible_duplicate=False,
+        sent_ms=None,
+        delivered_ms=None,
+        read_ms=None,
+    )
 
 
 def message_out(row: MessageRow) -> MessageOut:

@@ -18,6 +18,7 @@ from actors.browser.chromium import find_executable, read_version
 from actors.browser.driver import DriverError
 from benchmarks import (
     accept_to_page,
+    accepting,
     api_latency,
     archives,
     backup,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 BENCHMARKS: Final[dict[str, Callable[[Options], list[Row]]]] = {
     "start_to_qr": start_to_qr.run,
     "accept_to_page": accept_to_page.run,
+    "accepting": accepting.run,
     "memory": memory.run,
     "two_at_once": two_at_once.run,
     "restart_to_connected": comebacks.restart,

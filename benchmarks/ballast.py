@@ -8,10 +8,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 BODY_CHARS: Final = 1800
+SMALL_CHARS: Final = 120
 BATCH: Final = 5_000
 _CHAT: Final = "15550109999@c.us"
 _LONG_AGO: Final = 1_600_000_000_000
@@ -27,16 +28,25 @@ _EVENT: Final = (
 )
 
 
+def fill_rows(database: Path, count: int) -> int:
+    """Add at least `count` small messages to the only session; return how many."""
+    return _fill(database, lambda _, made: made < count, SMALL_CHARS)
+
+
 def fill(database: Path, size: int) -> int:
     """Add messages to the only session until the file has `size` bytes; return how many."""
+    return _fill(database, lambda connection, _: _size(connection) < size, BODY_CHARS)
+
+
+def _fill(database: Path, more: Callable[[sqlite3.Connection, int], bool], body_chars: int) -> int:
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA synchronous = OFF")  # it is closed in order, then measured
         connection.execute("PRAGMA foreign_keys = ON")
         keys = _chat(connection)
         made = 0
-        while _size(connection) < size:
+        while more(connection, made):
             with connection:
-                connection.executemany(_MESSAGE, _messages(keys, made))
+                connection.executemany(_MESSAGE, _messages(keys, made, body_chars))
                 connection.executemany(
                     _EVENT,
                     [(_id(n), *keys[:2], _LONG_AGO + n) for n in range(made, made + BATCH)],
@@ -65,10 +75,12 @@ def _chat(connection: sqlite3.Connection) -> tuple[int, int, int, int]:
     return workspace, session, chat, contact
 
 
-def _messages(keys: tuple[int, int, int, int], start: int) -> Iterator[tuple[object, ...]]:
+def _messages(
+    keys: tuple[int, int, int, int], start: int, body_chars: int
+) -> Iterator[tuple[object, ...]]:
     source = random.Random(start)  # noqa: S311 - the same content in every run
     for number in range(start, start + BATCH):
-        body = source.randbytes(BODY_CHARS // 2).hex()
+        body = source.randbytes(body_chars // 2).hex()
         yield (_id(number), *keys, _CHAT, f"{number:020X}", body, _LONG_AGO + number)
 
 

@@ -2,7 +2,8 @@
 
 Events are appended by the store itself, in the transaction of the change that they tell of: none
 without its change, no change of a state without one. What changes nothing makes none. There is no
-event for a wish (`desired`), for `accepted` → `sending` and back, or for a QR code.
+event for a wish (`desired`), for `accepted` → `sending` and back, or for a QR code. An unknown
+message that a person has sent again is told as accepted once more.
 
 Payloads (version 1) are JSON objects that name rows by their public ids. They hold no message body,
 QR code, jid or phone number:

@@ -146,5 +146,6 @@ class Privacy(Protocol):
         In one transaction: if it fails, nothing was taken. Messages that still wait to be sent
         stay, and so do chats, contacts, counters and the access log. Media go with their message,
         or before it; their files are to be removed now. The newest event of the log stays, so that
-        no place in the log is ever given twice.
+        no place in the log is ever given twice. Idempotency keys go after their time
+        (storage.acceptance), whatever the workspace's.
         """

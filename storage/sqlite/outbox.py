@@ -1,12 +1,12 @@
-"""The messages that go out: accepted, claimed in order, and what became of them."""
+"""The messages that go out: claimed in order, and what became of them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from storage.messages import Direction, MessageRow, MessageState, NewOutbound
+from storage.messages import MessageRow, MessageState
 from storage.sqlite.events import append_events
-from storage.sqlite.messages import INSERT_MESSAGE, SELECT_MESSAGE, no_such_message, stored_message
+from storage.sqlite.messages import SELECT_MESSAGE, no_such_message, stored_message
 from storage.sqlite.number_grants import record_message_grant
 from storage.sqlite.receipts import (
     EVENT_REF,
@@ -16,10 +16,7 @@ from storage.sqlite.receipts import (
     message_event,
     message_ref,
 )
-from storage.sqlite.rows import content_text, message_row, storable
-from storage.sqlite.scope import active_session_keys
-from storage.sqlite.tenants import count_message
-from storage.sqlite.traffic import note_traffic
+from storage.sqlite.rows import message_row, storable
 from storage.sqlite.turns import BLOCKING, due_message
 
 if TYPE_CHECKING:
@@ -64,40 +61,6 @@ class OutboxTable:
     def __init__(self, connections: Connections, ids: MonotonicIds) -> None:
         self._connections = connections
         self._ids = ids
-
-    async def accept_message(self, workspace_id: str, new: NewOutbound) -> MessageRow:
-        async with self._connections.write() as tx:
-            session = await active_session_keys(tx.all, workspace_id, new.session_id)
-            await count_message(tx, session.workspace, new.now_ms)
-            chat = await note_traffic(tx, self._ids, session, new.chat, None, new.now_ms)
-            uuid = self._ids.next(new.now_ms)
-            [(key,)] = await tx.all(
-                f"{INSERT_MESSAGE} RETURNING id",
-                {
-                    "uuid": uuid,
-                    "workspace": session.workspace,
-                    "session": session.id,
-                    "chat_id": chat.id,
-                    "contact_id": None if chat.contact is None else chat.contact.id,
-                    "direction": Direction.OUTBOUND,
-                    "chat": new.chat,
-                    "sender": None,
-                    "wa_id": new.wa_id,
-                    "kind": new.kind,
-                    "body": storable(new.body),
-                    "content": content_text(new.content),
-                    "state": MessageState.ACCEPTED,
-                    "priority": new.priority,
-                    "send_at": new.send_at_ms,
-                    "expires": new.expires_ms,
-                    "now": new.now_ms,
-                    "sent": None,
-                },
-            )
-            state = MessageState.ACCEPTED
-            ref = MessageRef(key, uuid, state, new.kind, session, chat.uuid, erased=False)
-            await append_events(tx, self._ids, [message_event(ref, state)], new.now_ms)
-            return await stored_message(tx, uuid)
 
     async def due(self, session_id: str, now_ms: int, *, bulk_first: bool = False) -> Due:
         return await due_message(self._connections.read, session_id, now_ms, bulk_first=bulk_first)

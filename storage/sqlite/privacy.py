@@ -15,6 +15,7 @@ from storage.privacy import (
     NewMedia,
 )
 from storage.sqlite.events import append_events
+from storage.sqlite.idempotency import forget_body
 from storage.sqlite.messages import SELECT_MESSAGE, no_such_message
 from storage.sqlite.outbox import ERASED_CODE, ERASED_DETAIL
 from storage.sqlite.receipts import EVENT_REF, message_event, message_ref
@@ -195,6 +196,7 @@ async def _erase_message(
             "now": now_ms,
         },
     )
+    await forget_body(tx, key)
     rows = await tx.all(
         f"DELETE FROM media WHERE message_id = ? RETURNING {MEDIA}",  # noqa: S608
         (key,),

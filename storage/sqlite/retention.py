@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from storage.privacy import Purged
+from storage.sqlite.idempotency import purge_keys
 from storage.sqlite.privacy import MEDIA, media_pointer
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ _ORPHANS: Final = (
 )
 
 
+_ITEMS_OF_A_KEY: Final = 10
+"""A guess: a batch's key takes up to a thousand rows with it, most keys one."""
+
+
 class RetentionTable:
     """Deletes what is too old."""
 
@@ -52,9 +57,11 @@ class RetentionTable:
             media = list(await tx.all(_MEDIA, values))
             media += await tx.all(_ORPHANS, (limit - len(media),))
             events = await tx.change(_EVENTS, values)
+            most_keys = max(1, limit // _ITEMS_OF_A_KEY)
+            keys = await purge_keys(tx, now_ms, most_keys)
         return Purged(
             messages=messages,
             events=events,
             media=[media_pointer(row) for row in media],
-            more=limit in {messages, events, len(media)},
+            more=limit in {messages, events, len(media)} or keys == most_keys,
         )

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from storage.sqlite import migrations
+from storage.sqlite.acceptance import AcceptanceTable
 from storage.sqlite.adoption import AdoptionTable
 from storage.sqlite.archives import ArchiveTable
 from storage.sqlite.audit import AccessTable
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from storage.acceptance import Acceptance
     from storage.adoption import Adoptions
     from storage.archives_index import ArchiveIndex
     from storage.audit import AccessLog
@@ -66,6 +68,7 @@ _NAMED: Final = (
 class SqliteStore(
     SessionTable,
     StatusTable,
+    AcceptanceTable,
     OutboxTable,
     MessageTable,
     TenantTable,
@@ -130,6 +133,7 @@ if TYPE_CHECKING:
         store: SqliteStore,
     ) -> tuple[
         Store,
+        Acceptance,
         Tenants,
         Keys,
         EventLog,
@@ -141,4 +145,4 @@ if TYPE_CHECKING:
         GrantLog,
         Queue,
     ]:
-        return store, store, store, store, store, store, store, store, store, store, store
+        return (store,) * 12

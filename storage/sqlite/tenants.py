@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from storage.sqlite.scope import no_such_workspace, workspace_key
@@ -176,17 +176,38 @@ async def require_room_for_session(tx: Transaction, workspace_id: str) -> int:
     return int(key)
 
 
-async def count_message(tx: Transaction, workspace: int, now_ms: int) -> None:
-    """Count one accepted message of this day. Raises PlanLimitReached, which undoes the count."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How many of some new messages fit into a plan's day; they are counted already."""
+
+    fit: int
+    used: int
+    limit: int | None
+    plan: str
+
+    def refusal(self) -> PlanLimitReached:
+        """Return the answer for those that do not fit."""
+        limit = 0 if self.limit is None else self.limit
+        return PlanLimitReached("messages", limit=limit, used=self.used, plan=self.plan)
+
+
+async def count_messages(tx: Transaction, workspace: int, wanted: int, now_ms: int) -> Room:
+    """Count as many accepted messages of this day as the plan has room for."""
+    day = now_ms // _DAY_MS
     [(used, plan, limit)] = await tx.all(
-        "INSERT INTO workspace_usage (workspace_id, day, messages) VALUES (?, ?, 1)"  # noqa: S608
-        " ON CONFLICT (workspace_id, day) DO UPDATE SET messages = messages + 1"
+        "INSERT INTO workspace_usage (workspace_id, day, messages) VALUES (?1, ?2, ?3)"  # noqa: S608
+        " ON CONFLICT (workspace_id, day) DO UPDATE SET messages = messages + ?3"
         f" RETURNING messages, (SELECT p.name {_PLAN_OF_USAGE}),"
         f" (SELECT json_extract(p.metadata, '$.messages') {_PLAN_OF_USAGE})",
-        (workspace, now_ms // _DAY_MS),
+        (workspace, day, wanted),
     )
-    if limit is not None and used > limit:
-        raise PlanLimitReached("messages", limit=limit, used=used - 1, plan=plan)
+    excess = 0 if limit is None else min(wanted, max(0, used - limit))
+    if excess:
+        await tx.change(
+            "UPDATE workspace_usage SET messages = messages - ? WHERE workspace_id = ? AND day = ?",
+            (excess, workspace, day),
+        )
+    return Room(fit=wanted - excess, used=used - excess, limit=limit, plan=plan)
 
 
 async def _plan_key(tx: Transaction, name: str) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from storage.acceptance import RequestKey
 from storage.audit import NewAccess
 from storage.keys import NewKey
-from storage.messages import NewInbound, NewOutbound
+from storage.messages import MessageRow, NewInbound, NewOutbound
 from storage.privacy import NewMedia
 from storage.tenants import DEFAULT
 
@@ -73,7 +74,10 @@ async def furnish(store: SqliteStore, name: str) -> Tenant:
     workspace = (await store.create_workspace(name, NOW)).id
     key = await store.create_key(workspace, new_key(f"key-{name}"), NOW)
     session, _ = await store.create_session(workspace, "sales", NOW, key.id)
-    row = await store.accept_message(workspace, outbound(session.id, "A1"))
+    request = RequestKey(key_hash="ab" * 32, body_hash="cd" * 32, session_status=name)
+    given = {0: outbound(session.id, "A1")}
+    row = (await store.accept_messages(workspace, session.id, given, key=request))[0]
+    assert isinstance(row, MessageRow)
     received = await store.record_inbound(inbound(session.id, "B1"))
     assert received is not None
     await store.record_media(

@@ -27,6 +27,9 @@ TEXT: Final = {"to": "15550100199", "text": "hello"}
 BODIES: Final[dict[tuple[str, str], Any]] = {
     ("POST", "/v1/sessions"): {"name": "made"},
     ("POST", "/v1/sessions/{session}/messages"): TEXT,
+    ("POST", "/v1/sessions/{session}/messages/batch"): {"messages": [TEXT]},
+    ("POST", "/v1/sessions/{session}/messages/resolve"): {"action": "fail"},
+    ("POST", "/v1/sessions/{session}/messages/{message}/resolve"): {"action": "fail"},
     ("POST", "/v1/keys"): {"name": "made", "scopes": ["key:admin"]},
 }
 CLOSED: Final = [(m, t) for m, t in ROUTES if t not in OPEN]

@@ -38,6 +38,7 @@ ALL = (
     "0013_outbox",
     "0014_message_grants",
     "0015_turns",
+    "0016_idempotency",
 )
 
 

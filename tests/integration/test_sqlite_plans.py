@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from storage.acceptance import KEY_KEPT_MS, RequestKey, Resolution
 from storage.archives_index import NewArchive
 from storage.audit import NewAccess
 from storage.events import EventType
 from storage.grants import Grant, GrantKind, MessageGrant
-from storage.messages import Direction
+from storage.messages import Direction, MessageRow
 from storage.privacy import NewMedia
 from storage.sqlite import SqliteStore, open_store
 from storage.sqlite.connection import READERS
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 # What may be read from end to end: tables of few rows, and indexes of exceptions.
+REQUEST = RequestKey(key_hash="12" * 32, body_hash="34" * 32, session_status="connected")
 SMALL = {"workspaces", "subscription_plans", "w", "p", "sending_numbers"}
 EXCEPTIONS = ("messages_sending", "media_orphans")
 
@@ -63,6 +65,7 @@ async def tour(store: SqliteStore) -> None:
     await store.export_contact(home, contact.id, after="0")
     await store.erase_contact(home, contact.id, NOW)
     await store.purge_expired(NOW + 100)
+    await store.purge_expired(NOW + 2 * KEY_KEPT_MS)
     await store.settle_after_boot("supervisor_died", ("launching", "stopping"), NOW)
     await store.delete_session(session, NOW)
 
@@ -96,12 +99,22 @@ async def _messages(store: SqliteStore, home: str, session: str) -> None:
     row = await store.accept_message(home, outbound(session, "A7"))
     await store.queue_depth(session)
     await store.waiting_before(row.id)
+    for number in range(2):  # for the first time, and again
+        given = {place: outbound(session, f"{number}{place}") for place in range(number + 2)}
+        found = await store.accept_messages(home, session, given, key=REQUEST)
+    await store.accepted_before(home, session, REQUEST)
+    for one in found.values():
+        assert isinstance(one, MessageRow)
+        await store.cancel_message(home, session, one.id, NOW)
     await store.claim_next(session, NOW)
     await store.record_unsent(row.id, NOW)
-    await store.claim_next(session, NOW)
-    await store.record_unknown(row.id, "no_answer", "x", NOW)
     await _turns(store, home, session)
-    await store.unknown_messages(session)
+    for resolution in Resolution:
+        await store.claim_next(session, NOW)
+        await store.record_unknown(row.id, "no_answer", "x", NOW)
+        await store.unknown_messages(session)
+        await store.resolve_message(home, session, row.id, resolution, NOW)
+    await store.resolve_messages(home, session, Resolution.RESEND, NOW, after=row.id)
     await store.record_failed(row.id, "x", "y", NOW)
     await store.record_sent(row.id, 1, NOW)
     await store.record_acks(session, ["A7", "A8"], 2, NOW)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from storage.acceptance import Acceptance, AcceptedBefore, RequestKey, Resolution
 from storage.archives_index import ArchiveIndex
 from storage.audit import AccessLog, NewAccess
 from storage.events import EventLog
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-PORTS = (Store, Tenants, Keys, EventLog, AccessLog, ArchiveIndex, Privacy)
+PORTS = (Store, Acceptance, Tenants, Keys, EventLog, AccessLog, ArchiveIndex, Privacy)
+
+REQUEST = RequestKey(key_hash="ab" * 32, body_hash="cd" * 32, session_status="connected")
 
 # Each as: workspace `w` asks for what is tenant `t`'s.
 FOREIGN: dict[str, list[tuple[Call, type[StoreError]]]] = {
@@ -41,6 +44,30 @@ FOREIGN: dict[str, list[tuple[Call, type[StoreError]]]] = {
     ],
     "accept_message": [
         (lambda s, w, t: s.accept_message(w, outbound(t.session, "X")), SessionNotFound),
+    ],
+    "accept_messages": [
+        (
+            lambda s, w, t: s.accept_messages(w, t.session, {0: outbound(t.session, "X")}),
+            SessionNotFound,
+        ),
+        (
+            lambda s, w, t: s.accept_messages(
+                w, t.session, {0: outbound(t.session, "X")}, key=REQUEST
+            ),
+            SessionNotFound,
+        ),
+    ],
+    "cancel_message": [
+        (lambda s, w, t: s.cancel_message(w, t.session, t.message, NOW), MessageNotFound),
+    ],
+    "resolve_message": [
+        (
+            lambda s, w, t: s.resolve_message(w, t.session, t.message, Resolution.FAIL, NOW),
+            MessageNotFound,
+        ),
+    ],
+    "resolve_messages": [
+        (lambda s, w, t: s.resolve_messages(w, t.session, Resolution.FAIL, NOW), SessionNotFound),
     ],
     "message": [(lambda s, w, t: s.message(w, t.session, t.message), MessageNotFound)],
     "messages": [(lambda s, w, t: s.messages(w, t.session), SessionNotFound)],
@@ -71,10 +98,20 @@ FOREIGN: dict[str, list[tuple[Call, type[StoreError]]]] = {
     "erase_contact": [(lambda s, w, t: s.erase_contact(w, t.contact, NOW), ContactNotFound)],
 }
 
+
+async def _accepted_before(store: SqliteStore, workspace: str, _: Tenant) -> AcceptedBefore:
+    """Both tenants have used the same key; each has its own message under it."""
+    session = await store.session_named(workspace, "sales")
+    found = await store.accepted_before(workspace, session.id, REQUEST)
+    assert found is not None
+    return found
+
+
 # These take no id but the workspace's: what they return is that workspace's and nothing else.
 LISTINGS: dict[str, Call] = {
     "session_named": lambda s, w, _: s.session_named(w, "sales"),
     "sessions": lambda s, w, _: s.sessions(w),
+    "accepted_before": _accepted_before,
     "keys": lambda s, w, _: s.keys(w),
     "events": lambda s, w, t: s.events(w, after=t.event[:10]),
     "last_event": lambda s, w, _: s.last_event(w),
