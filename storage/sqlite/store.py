@@ -25,6 +25,7 @@ from storage.sqlite.retention import RetentionTable
 from storage.sqlite.sessions import SessionTable
 from storage.sqlite.statuses import StatusTable
 from storage.sqlite.tenants import TenantTable
+from storage.sqlite.uploads import UploadTable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from storage.sqlite.connection import Connections
     from storage.store import Store
     from storage.tenants import Tenants
+    from storage.uploads import UploadIndex
 
 _NAMED: Final = (
     "subscription_plans",
@@ -75,6 +77,7 @@ class SqliteStore(
     RetentionTable,
     AdoptionTable,
     GrantTable,
+    UploadTable,
 ):
     """Implements every port of storage; made by `open_store`, used on the loop that opened it."""
 
@@ -134,5 +137,6 @@ if TYPE_CHECKING:
         Privacy,
         Adoptions,
         GrantLog,
+        UploadIndex,
     ]:
-        return store, store, store, store, store, store, store, store, store, store
+        return store, store, store, store, store, store, store, store, store, store, store
