@@ -102,21 +102,11 @@ class Drafts:
                 pass
         reply = await self._reply(session, message.to, message.reply_to)
         match message:
-            case TextMessage(text=text, mentions=mentions, link_preview=preview):
-                content = _given(mentions=mentions, link_preview=preview)
-                return Draft(chat=message.to, kind="text", body=text, content=content | reply)
-            case LocationMessage():
-                content = {"latitude": message.latitude, "longitude": message.longitude}
-                content |= _given(name=message.name, address=message.address)
-                return Draft(chat=message.to, kind="location", content=content | reply)
-            case ContactMessage(contacts=contacts):
-                cards = {"contacts": [{"name": c.name, "phone": c.phone} for c in contacts]}
-                return Draft(chat=message.to, kind="contact", content=cards | reply)
-            case PollMessage(question=question, options=options, selectable=count):
-                content = {"options": options, "selectable": count} | reply
-                return Draft(chat=message.to, kind="poll", body=question, content=content)
+            case TextMessage() | LocationMessage() | ContactMessage() | PollMessage():
+                body, content = _plain(message)
             case _:
-                return await self._media(session, message, reply)
+                body, content = await self._media(session, message)
+        return Draft(chat=message.to, kind=message.kind, body=body, content={**content, **reply})
 
     # ---- what refers to another message ----------------------------------------------------------
 
@@ -194,8 +184,23 @@ class Drafts:
             content |= _given(view_once=message.view_once)
         if isinstance(message, VideoMessage):
             content |= _given(gif=message.gif)
-        content |= _given(filename=filename)
-        return Draft(chat=message.to, kind=message.kind, body=body, content=content | dict(reply))
+        return body, content | _given(filename=filename)
+
+
+def _plain(
+    message: TextMessage | LocationMessage | ContactMessage | PollMessage,
+) -> tuple[str, Mapping[str, Any]]:
+    """Return body and content of what needs nothing but itself."""
+    match message:
+        case TextMessage(text=text, mentions=mentions, link_preview=preview):
+            return text, _given(mentions=mentions, link_preview=preview)
+        case LocationMessage(latitude=latitude, longitude=longitude):
+            named = _given(name=message.name, address=message.address)
+            return "", {"latitude": latitude, "longitude": longitude, **named}
+        case ContactMessage(contacts=contacts):
+            return "", {"contacts": [{"name": c.name, "phone": c.phone} for c in contacts]}
+        case PollMessage(question=question, options=options, selectable=count):
+            return question, {"options": options, "selectable": count}
 
 
 def _given(**fields: object) -> dict[str, Any]:
@@ -207,7 +212,7 @@ def _refusal(name: str, sentence: str) -> ApiError:
     return fields_invalid((FieldError(name, sentence),))
 
 
-def _refuse_unless(condition: bool, name: str, sentence: str) -> None:  # noqa: FBT001
+def _refuse_unless(condition: bool, name: str, sentence: str) -> None:
     if not condition:
         raise _refusal(name, sentence)
 
