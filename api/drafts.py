@@ -161,7 +161,7 @@ class Drafts:
 
     # ---- what has a file -------------------------------------------------------------------------
 
-    async def _media(self, session: SessionRow, message: Media, reply: Mapping[str, Any]) -> Draft:
+    async def _media(self, session: SessionRow, message: Media) -> tuple[str, Mapping[str, Any]]:
         try:
             upload = await self._uploads.upload(session.workspace_id, message.media)
         except MediaNotFound:

@@ -9,9 +9,17 @@ from pathlib import Path
 from typing import Final
 
 from actors.browser.driver import BundleMissing
+from actors.browser.page_session import FILE
 
 PAGE: Final = Path(__file__).parent / "page"
-SCRIPTS: Final = ("bindings.js", "messages.js", "sending.js", "health.js", "adapter.js")
+SCRIPTS: Final = (
+    "bindings.js",
+    "messages.js",
+    "kinds.js",
+    "sending.js",
+    "health.js",
+    "adapter.js",
+)
 MARK: Final = "self.WPP="
 
 WAJS_CONFIG: Final = {
@@ -90,9 +98,14 @@ def read_scripts(bundle_path: Path) -> PageScripts:
 
 
 def call_expression(names: PageNames, function: str, args: dict[str, object]) -> str:
-    """Return the JavaScript that calls the adapter; also without one it gives an answer."""
+    """Return the JavaScript that calls the adapter; also without one it gives an answer.
+
+    Where there is a `FILE` (see PageSession.evaluate_with_file) it is passed on.
+    """
     absent = json.dumps(
         {"ok": False, "code": "not_connected", "message": "the page adapter does not run (yet)"}
     )
     api = f"globalThis[{json.dumps(names.api)}]"
-    return f"{api} ? {api}({json.dumps(function)}, {json.dumps(args)}) : {json.dumps(absent)}"
+    file = f"typeof {FILE} === 'undefined' ? undefined : {FILE}"
+    call = f"{api}({json.dumps(function)}, {json.dumps(args)}, {file})"
+    return f"{api} ? {call} : {json.dumps(absent)}"
