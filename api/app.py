@@ -11,6 +11,7 @@ from api.background import Background
 from api.health import HealthRoutes
 from api.history import HistoryRoutes
 from api.key_routes import KeyRoutes
+from api.media import MediaRoutes
 from api.messages import MessageRoutes
 from api.metrics import HttpMetrics, MetricsRoutes
 from api.middleware import answer_problems, observe, set_safe_headers
@@ -66,6 +67,7 @@ def build_app(deps: ApiDeps) -> web.Application:
     for room in (
         SessionRoutes(deps),
         MessageRoutes(deps),
+        MediaRoutes(deps),
         QrRoutes(deps),
         NumberRoutes(deps),
         HistoryRoutes(deps),

@@ -1,4 +1,4 @@
-"""Routes of messages: accept a text for sending, list, read."""
+"""Routes of messages: accept one for sending, list, read."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from aiohttp import web
 
 from actors.messages import OutboxChanged
 from api.caller import TRAIL
+from api.drafts import Drafts
 from api.errors import plan_limit_reached, provider_unsupported, session_stopped
 from api.lookup import find_session, is_ulid
 from api.parsing import json_response, read_body, read_query
-from api.schemas import (
-    AcceptedOut,
-    MessagesOut,
-    MessagesQuery,
-    NewMessage,
-    NoQuery,
-)
+from api.schemas import AcceptedOut, MessagesOut, MessagesQuery, NoQuery
+from api.schemas_messages import NewMessageOfAnyKind
 from api.views import as_of_now, message_fields, message_out
 from storage.messages import NewOutbound
 from storage.store import Desired, MessageNotFound, Provider, SessionStatus
@@ -37,6 +33,7 @@ class MessageRoutes:
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
         self._store = deps.store
+        self._drafts = Drafts(deps.store, deps.uploads)
 
     def routes(self) -> list[web.RouteDef]:
         all_of_session = "/v1/sessions/{session}/messages"
@@ -52,18 +49,22 @@ class MessageRoutes:
         A session that is not meant to run would let it wait for ever, so that is refused.
         """
         read_query(request, NoQuery)
-        body = await read_body(request, NewMessage, self._deps.body_deadline)
+        body = await read_body(request, NewMessageOfAnyKind, self._deps.body_deadline)
         session = self._as_of_now(await self._find(request))
         if session.provider is not Provider.WEBJS:
             raise provider_unsupported()
         if session.is_active and not _takes_messages(session):
             raise session_stopped(session.status, session.reason)
+        now_ms = self._deps.now_ms()
+        draft = await self._drafts.draft(session, body.root, now_ms)
         new = NewOutbound(
             session_id=session.id,
-            chat=body.to,
+            chat=draft.chat,
             wa_id=self._deps.new_wa_id(),
-            body=body.text,
-            now_ms=self._deps.now_ms(),
+            kind=draft.kind,
+            body=draft.body,
+            content=draft.content,
+            now_ms=now_ms,
         )
         try:
             row = await self._store.accept_message(session.workspace_id, new)

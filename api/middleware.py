@@ -24,6 +24,7 @@ from api.errors import (
 from api.rules import CLOSED, rule_of
 from api.templates import route_template
 from storage.keys import KeyNotFound
+from storage.media_index import MediaNotFound
 from storage.store import (
     MessageNotFound,
     SessionInactive,
@@ -42,7 +43,13 @@ REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
-_ANSWERS: Final = (SessionNotFound, MessageNotFound, KeyNotFound, SessionInactive)
+_ANSWERS: Final = (
+    SessionNotFound,
+    MessageNotFound,
+    MediaNotFound,
+    KeyNotFound,
+    SessionInactive,
+)
 """What the store says no to as it should: no failure of the store."""
 
 log = structlog.get_logger(__name__)

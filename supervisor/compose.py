@@ -31,6 +31,7 @@ from storage.space import Space
 from storage.sqlite.snapshots import SnapshotFiles
 from storage.store import Desired, SessionRow, Store
 from storage.tenants import DEFAULT
+from storage.upload_files import UploadFiles
 from storage.vault import SecretBox
 from supervisor.assembly import fleet_deps, keeper, safekeeper
 from supervisor.datadir import DataDir
@@ -142,6 +143,9 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             space=space,
         )
         await media.sweep()
+        uploads = UploadFiles(
+            data=data.root, index=store, keyring=keyring, now_ms=now_ms, space=space
+        )
         telemetry, board = Telemetry(), LiveBoard()
         if restored is not None:
             telemetry.safekeeping.restored(
@@ -163,6 +167,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             secrets=SecretBox(keyring),
             archives=archives,
             media=media,
+            uploads=uploads,
             telemetry=telemetry,
             board=board,
             main=main,
@@ -182,6 +187,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             version=VERSION,
             progress=lambda: turning() and not watchdog.is_stuck(FleetSupervisor),
             usage=parts.usage,
+            uploads=uploads,
             max_body_bytes=settings.max_body_bytes,
             command_deadline=settings.stop_timeout + 30.0,
         )

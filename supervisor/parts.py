@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from storage.privacy import Privacy
     from storage.secrets import Secrets
     from storage.store import Store
+    from storage.uploads import Uploads
     from supervisor.datadir import DataDir
 
 uniform: Final = random.SystemRandom().uniform
@@ -45,6 +46,7 @@ class Parts:
     secrets: Secrets
     archives: Archives
     media: MediaStore
+    uploads: Uploads
     telemetry: Telemetry
     board: LiveBoard
     main: Bridge
