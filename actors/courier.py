@@ -15,7 +15,6 @@ import structlog
 from actors.bridge import BridgeClosed, DeadlineExceeded
 from actors.browser.driver import (
     ConnectionLost,
-    Outgoing,
     PageGone,
     PageRefused,
     SendResult,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from actors.bridge import Bridge
     from actors.browser.driver import Browser
     from actors.calls import Calls
+    from actors.handover import Handover
     from actors.messages import Outcome
     from actors.recorder import Recorder
     from actors.telemetry import Telemetry
@@ -38,7 +38,18 @@ log = structlog.get_logger(__name__)
 
 CLAIM_DEADLINE: Final = 30.0
 DEFINITE: Final = frozenset(
-    {"not_on_whatsapp", "invalid_jid", "binding_missing", "send_refused", "unsupported_chat"}
+    {
+        "not_on_whatsapp",
+        "invalid_jid",
+        "binding_missing",
+        "send_refused",
+        "unsupported_chat",
+        "unsupported_kind",
+        "not_permitted",
+        "target_not_found",
+        "media_unreadable",
+        "media_too_large",
+    }
 )
 """Adapter codes that mean: certainly not handed over, and trying again would not help."""
 
@@ -71,6 +82,7 @@ class Courier:
         store: Store,
         recorder: Recorder,
         telemetry: Telemetry,
+        handover: Handover,
         now_ms: Callable[[], int],
         send_deadline: float,
     ) -> None:
@@ -82,6 +94,7 @@ class Courier:
         self._store = store
         self._recorder = recorder
         self._telemetry = telemetry
+        self._handover = handover
         self._now_ms = now_ms
         self._send_deadline = send_deadline
         self._browser: Browser | None = None
@@ -174,12 +187,8 @@ class Courier:
             return
         self._in_flight = row
         self._telemetry.accept_to_page_seconds.observe((self._now_ms() - row.created_ms) / 1000)
-        message = Outgoing(
-            chat=row.chat, wa_id=row.wa_id, kind=row.kind, body=row.body, content=row.content
-        )
-        work = partial(self._browser.send, message, again=row.attempts > 1)
         then = partial(self._answered, row)
-        self._calls.place(self._browsers, work, then, deadline=self._send_deadline)
+        self._handover.place(row, self._browser, then, deadline=self._send_deadline)
 
     def _idle(self) -> None:
         self._busy = False
@@ -192,7 +201,7 @@ class Courier:
         match outcome.value, outcome.error:
             case SendResult(ack=ack), None:
                 self._recorder.put("sent", partial(self._store.record_sent, row.id, ack, now))
-            case _, PageRefused(reason="not_connected"):
+            case _, PageRefused(reason="not_connected" | "not_now"):
                 self._recorder.put("unsent", partial(self._store.record_unsent, row.id, now))
                 self._busy = False  # the socket's own report, or its return, starts us again
                 self._owner.arm_courier_retry()

@@ -32,6 +32,7 @@ from actors.caring import Caring
 from actors.courier import Courier
 from actors.deps import BrowserSlot, SessionDeps
 from actors.events import Phase
+from actors.handover import Handover
 from actors.health import Health
 from actors.health_changes import well
 from actors.inbox import Inbox
@@ -98,6 +99,7 @@ class SessionActor(ChildActor):
             store=deps.store,
             recorder=self._recorder,
             telemetry=deps.telemetry,
+            handover=Handover(self._calls, deps),
             now_ms=deps.now_ms,
             send_deadline=deps.timeouts.send + STOP_SLACK,
         )

@@ -51,6 +51,7 @@ def session_deps(parts: Parts, profiles: ProfileCare) -> SessionDeps:
         main=parts.main,
         browsers=parts.browsers,
         store=parts.store,
+        outgoing=parts.outgoing,
         secrets=parts.secrets,
         archives=parts.archives,
         archive_times=ArchiveTimes(

@@ -20,6 +20,7 @@ from actors.bridge import Bridge, FutureReply, LoopThread
 from actors.browser.profile import sweep_orphans
 from actors.live import LiveBoard
 from actors.messages import Answer, Done, FleetMessage, Refused, Reply, Shutdown, StartSession
+from actors.outgoing import OutgoingDesk
 from actors.reasons import TRANSIENT
 from actors.telemetry import Telemetry
 from api.app import build_app
@@ -167,7 +168,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             secrets=SecretBox(keyring),
             archives=archives,
             media=media,
-            uploads=uploads,
+            outgoing=OutgoingDesk(store=store, index=store, uploads=uploads, paths=data.paths),
             telemetry=telemetry,
             board=board,
             main=main,

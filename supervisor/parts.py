@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from actors.bridge import Bridge
     from actors.browser.driver import BrowserDriver
     from actors.live import LiveBoard
+    from actors.outgoing import OutgoingDesk
     from actors.telemetry import Telemetry
     from config.settings import Settings
     from storage.archives import Archives
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from storage.privacy import Privacy
     from storage.secrets import Secrets
     from storage.store import Store
-    from storage.uploads import Uploads
     from supervisor.datadir import DataDir
 
 uniform: Final = random.SystemRandom().uniform
@@ -46,7 +46,7 @@ class Parts:
     secrets: Secrets
     archives: Archives
     media: MediaStore
-    uploads: Uploads
+    outgoing: OutgoingDesk
     telemetry: Telemetry
     board: LiveBoard
     main: Bridge
