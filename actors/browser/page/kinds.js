@@ -207,5 +207,5 @@ function wafleetKinds({ findOwn, findTheirs }) {
 
 /** WhatsApp's own module for votes. @returns {any} */
 function wafleetVoting() {
-  return WPP.loader.moduleRequire('WAWebPollsSendVoteMsgAction');
+  return WPP.loader.loadModule('WAWebPollsSendVoteMsgAction');
 }
