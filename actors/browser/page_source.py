@@ -97,15 +97,17 @@ def read_scripts(bundle_path: Path) -> PageScripts:
     return PageScripts(bundle=bundle, adapter=adapter)
 
 
-def call_expression(names: PageNames, function: str, args: dict[str, object]) -> str:
+def call_expression(
+    names: PageNames, function: str, args: dict[str, object], *, file: bool = False
+) -> str:
     """Return the JavaScript that calls the adapter; also without one it gives an answer.
 
-    Where there is a `FILE` (see PageSession.evaluate_with_file) it is passed on.
+    With `file` it is one for PageSession.evaluate_with_file, whose FILE it passes on.
     """
     absent = json.dumps(
         {"ok": False, "code": "not_connected", "message": "the page adapter does not run (yet)"}
     )
     api = f"globalThis[{json.dumps(names.api)}]"
-    file = f"typeof {FILE} === 'undefined' ? undefined : {FILE}"
-    call = f"{api}({json.dumps(function)}, {json.dumps(args)}, {file})"
+    passed = f", {FILE}" if file else ""
+    call = f"{api}({json.dumps(function)}, {json.dumps(args)}{passed})"
     return f"{api} ? {call} : {json.dumps(absent)}"

@@ -268,7 +268,7 @@ class WhatsAppBrowser:
         page = self._ready_page()
         if page.crashed_now:
             raise PageGone("the page crashed: reload it")
-        expression = call_expression(self._names, function, args)
+        expression = call_expression(self._names, function, args, file=file is not None)
         if file is None:
             answer = decode_answer(await page.evaluate(expression, deadline))
         else:

@@ -186,6 +186,8 @@ JSON_TYPE: Final = {**BEARER, "Content-Type": "application/json"}
 async def test_every_body_is_refused_alike(
     api: Api, method: str, template: str, *, body: bytes, headers: Any, expected: tuple[int, str]
 ) -> None:
+    if template == "/v1/media" and expected == (415, "media_type_invalid"):
+        headers = {**headers, "Content-Encoding": "gzip"}  # else any body is a file there
     await api.new_session("a")
     refused = await api.call(method, filled(template), data=io.BytesIO(body), headers=headers)
     assert (refused.status, refused.code) == expected

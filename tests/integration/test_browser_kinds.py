@@ -61,7 +61,12 @@ def shown(simulator: Simulator, number: int, contact: str = BOB) -> dict[str, An
 
 async def test_what_needs_no_file(tmp_path: Path) -> None:
     async with simulating() as simulator, linked(tmp_path, simulator, Facts()) as browser:
-        place = {"latitude": 48.137, "longitude": 11.575, "name": "Rathaus", "address": "Platz 1"}
+        place: dict[str, Any] = {
+            "latitude": 48.137,
+            "longitude": 11.575,
+            "name": "Rathaus",
+            "address": "Platz 1",
+        }
         await browser.send(made("location", 1, **place))
         cards = [{"name": "Dora Ö", "phone": "15550100007@c.us"}]
         await browser.send(made("contact", 2, contacts=cards))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -195,16 +194,6 @@ async def test_erasing_a_contact_leaves_no_way_to_the_file(
     row = await store.message(own, session.id, message)
     assert (row.content, row.state) == ({}, MessageState.FAILED)
     assert await purged(tmp_path, store, NOW + KEEP_MS + 1) == 1
-
-
-async def test_retention_finds_what_waits_without_a_scan(store: SqliteStore) -> None:
-    plan = await store._connections.read(
-        "EXPLAIN QUERY PLAN SELECT 1 FROM messages AS n WHERE"
-        " json_extract(n.content, '$.media') = ? AND json_extract(n.content, '$.media') IS NOT NULL"
-        " AND n.state IN ('accepted', 'sending', 'unknown')",
-        ("x",),
-    )
-    assert "messages_upload" in json.dumps([list(row) for row in plan])
 
 
 async def test_slow_sources_do_not_hold_up_others(tmp_path: Path, store: SqliteStore) -> None:
