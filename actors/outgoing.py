@@ -89,12 +89,11 @@ class OutgoingDesk:
             raise PageRefused("target_not_found", "the other message is gone") from None
         if row.chat.startswith("erased:"):
             raise PageRefused("target_not_found", "the other message was erased")
-        own = row.direction is Direction.OUTBOUND
         return {
             "wa_id": row.wa_id,
             "chat": row.chat,
-            "from_me": own,
-            "sender": None if own else row.sender,
+            "from_me": row.direction is Direction.OUTBOUND,
+            "sender": row.sender,
         }
 
     async def _decrypted(self, workspace: str, row: MessageRow, media_id: str) -> Path:

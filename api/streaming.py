@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from concurrent.futures import Future
+
+_CLOSED: Final = "nobody waits for these bytes any more"
 
 
 class PulledBytes:
@@ -36,11 +39,14 @@ class PulledBytes:
 
     def _pull(self) -> bytes | None:
         self._waiting = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
-        return self._waiting.result()
+        try:
+            return self._waiting.result()
+        except CancelledError:
+            raise ConnectionAbortedError(_CLOSED) from None
 
     async def _next(self) -> bytes | None:
         if self._closed:
-            raise ConnectionAbortedError("nobody waits for these bytes any more")
+            raise ConnectionAbortedError(_CLOSED)
         piece = await anext(self._source, None)
         if piece is not None:
             self._seen(piece)
