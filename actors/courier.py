@@ -16,13 +16,13 @@ from actors import clearance, doubts
 from actors.bridge import BridgeClosed, DeadlineExceeded
 from actors.browser.driver import (
     ConnectionLost,
-    Outgoing,
     PageGone,
     PageRefused,
     SendResult,
 )
 from actors.clearance import Clearance
 from actors.doubts import Doubts
+from actors.handover import PREPARE_DEADLINE, Handover
 from actors.limiter_messages import SendGranted, SendLater
 from actors.messages import SendAnswered, TimerFired
 from storage.messages import Priority
@@ -54,7 +54,18 @@ CAPS: Final = frozenset({"minute", "hour", "day", "warm_up"})
 """Windows that bind the number, whichever message is next."""
 TIMER: Final = "courier"
 DEFINITE: Final = frozenset(
-    {"not_on_whatsapp", "invalid_jid", "binding_missing", "send_refused", "unsupported_chat"}
+    {
+        "not_on_whatsapp",
+        "invalid_jid",
+        "binding_missing",
+        "send_refused",
+        "unsupported_chat",
+        "unsupported_kind",
+        "not_permitted",
+        "target_not_found",
+        "media_unreadable",
+        "media_too_large",
+    }
 )
 """Adapter codes that mean: certainly not handed over, and trying again would not help."""
 
@@ -93,6 +104,7 @@ class Courier:
         self._recorder = recorder
         self._clearance = Clearance(owner, deps.main)
         self._doubts = Doubts(owner=owner, calls=calls, deps=deps, recorder=recorder)
+        self._handover = Handover(calls, deps)
         self._browser: Browser | None = None
         self._busy = False
         self._woken = False
@@ -231,7 +243,7 @@ class Courier:
         if number is None or self._browser is None:
             self._rest(MOMENT)
             return
-        lease = self._send_deadline() + CLAIM_DEADLINE
+        lease = CLAIM_DEADLINE + PREPARE_DEADLINE + self._send_deadline()
         if due.reply and self._deps.delivery.typing > 0:
             lease += self._deps.timeouts.call + self._deps.delivery.typing + SEND_SLACK
         self._clearance.ask(
@@ -307,12 +319,8 @@ class Courier:
         self._in_flight = row
         since = max(row.created_ms, row.send_at_ms or 0)
         self._deps.telemetry.accept_to_page_seconds.observe((self._deps.now_ms() - since) / 1000)
-        message = Outgoing(
-            chat=row.chat, wa_id=row.wa_id, kind=row.kind, body=row.body, content=row.content
-        )
-        work = partial(browser.send, message, again=row.attempts > 1)
         then = partial(self._page_answered, row)
-        self._calls.place(self._deps.browsers, work, then, deadline=self._send_deadline())
+        self._handover.place(row, browser, then, deadline=self._send_deadline())
 
     def _page_answered(self, row: MessageRow, outcome: Outcome) -> None:
         self._in_flight = None
@@ -322,7 +330,7 @@ class Courier:
             case SendResult(ack=ack), None:
                 write = partial(store.record_sent, row.id, ack, now)
                 self._recorder.put("sent", write, self._go_on)
-            case _, PageRefused(reason="not_connected"):
+            case _, PageRefused(reason="not_connected" | "not_now"):
                 self._unsent(row)
                 self._rest(MOMENT)  # the socket's own report, or its return, starts us again
             case _, PageRefused(reason=reason) as error if _definite(row, reason):

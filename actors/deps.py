@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from actors.health_book import HealthBook
     from actors.health_state import HealthRules
     from actors.live import LiveBoard
+    from actors.outgoing import OutgoingDesk
     from actors.state import Limits
     from actors.telemetry import Telemetry
     from storage.archives import Archives
@@ -46,6 +47,7 @@ class SessionDeps:
     browsers: Bridge
     store: Store
     grants: MessageGrantLog
+    outgoing: OutgoingDesk
     secrets: Secrets
     archives: Archives
     archive_times: ArchiveTimes

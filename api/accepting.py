@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from actors.messages import OutboxChanged
+from api.drafts import Drafts
 from api.errors import (
     ApiError,
     Problem,
@@ -20,7 +21,7 @@ from api.errors import (
 from api.idempotency import InFlight
 from api.outgoing import outbound
 from api.parsing import validate
-from api.schemas import NewMessage
+from api.schemas_messages import NewMessageOfAnyKind
 from api.views import as_accepted
 from storage.messages import MessageRow, Priority
 from storage.store import Desired, Provider, SessionStatus, StoreError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from api.ports import ApiDeps
+    from api.schemas_messages import AnyMessage
     from storage.acceptance import AcceptedBefore, RequestKey
     from storage.messages import NewOutbound
     from storage.store import SessionRow
@@ -64,9 +66,10 @@ class Accepting:
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
         self._store = deps.store
+        self._drafts = Drafts(deps.store, deps.uploads)
         self._in_flight = InFlight()
 
-    async def one(self, session: SessionRow, body: NewMessage, key: RequestKey | None) -> Accepted:
+    async def one(self, session: SessionRow, body: AnyMessage, key: RequestKey | None) -> Accepted:
         """Accept one message; it is on the disk then, and waits until the session is connected.
 
         Raises StoreErrors, and ApiErrors for what can't be sent, now or ever.
@@ -79,7 +82,7 @@ class Accepting:
             refusal = _refusal(session)
             if refusal is not None:
                 raise refusal
-            new = await outbound(self._deps, session, body, Priority.CONVERSATION)
+            new = await outbound(self._deps, self._drafts, session, body, Priority.CONVERSATION)
             found = await self._store.accept_messages(
                 session.workspace_id, session.id, {0: new}, key=key
             )
@@ -149,10 +152,12 @@ class Accepting:
         news = {}
         for place, body in bodies.items():
             try:
-                wanted = validate(NewMessage, body)
+                wanted = validate(NewMessageOfAnyKind, body).root
                 if refusal is not None:
                     raise refusal
-                news[place] = await outbound(self._deps, session, wanted, Priority.BULK)
+                news[place] = await outbound(
+                    self._deps, self._drafts, session, wanted, Priority.BULK
+                )
             except ApiError as error:
                 results[place] = error.problem
         return news

@@ -12,6 +12,7 @@ from api.background import Background
 from api.health import HealthRoutes
 from api.history import HistoryRoutes
 from api.key_routes import KeyRoutes
+from api.media import MediaRoutes
 from api.messages import MessageRoutes
 from api.metrics import HttpMetrics, MetricsRoutes
 from api.middleware import answer_problems, observe, set_safe_headers
@@ -72,6 +73,7 @@ def build_app(deps: ApiDeps) -> web.Application:
         MessageRoutes(deps, accepting),
         OutboxRoutes(deps, accepting),
         QueueRoutes(deps),
+        MediaRoutes(deps),
         QrRoutes(deps),
         NumberRoutes(deps),
         HistoryRoutes(deps),

@@ -14,6 +14,7 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     404  route_not_found       no such path
     404  session_not_found     no such session, or it was deleted
     404  message_not_found     no such message in that session
+    404  media_not_found       no such upload in this workspace, or its time was over
     404  key_not_found         no such API key
     405  method_not_allowed    the path exists; the Allow header lists its methods
     408  body_timeout          the body did not arrive in time
@@ -30,20 +31,24 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     409  <the fleet's code>    the fleet refused the command; its sentence is the detail
     410  message_gone          accepted under this key and not kept any more; not sent again
     413  body_too_large        more bytes than the limit
+    413  media_too_large       a file of more bytes than can be sent at all
     415  media_type_invalid    the body is not declared as application/json in UTF-8, or compressed
     422  fields_invalid        a field or a query parameter is missing, unknown or wrong; see errors
     422  idempotency_key_reused  the key was used for another request; use a new one
+    422  media_unreachable     the file could not be fetched from its address
     429  plan_limit_reached    no more messages today (UTC); Retry-After, members as above
     429  qr_limited            too many QR windows; Retry-After, next_at, limit
     500  internal_error        a fault of wafleet; the log has it under the request id
     503  storage_busy          the database is held by another program; Retry-After
     503  storage_unusable      the database can't be used; the log says why
     503  storage_failed        the database failed otherwise; the log says why
+    503  media_busy            too many uploads at once; Retry-After
     503  fleet_down            the supervisor does not run or is stopping; Retry-After
     503  service_down          a part of wafleet is being started again; Retry-After
     503  not_alive, not_ready  /healthz and /readyz; `checks` says which part
     504  fleet_timeout         no answer in time; the command goes on, ask for the session later
     507  storage_full          the disk is full
+    507  media_not_kept        a file could not be written; `reason` says more
 
 Other statuses that aiohttp itself raises carry the code http_<status>.
 """
@@ -59,6 +64,7 @@ from aiohttp import web
 
 from storage.acceptance import KeyReused, MessageStateWrong
 from storage.keys import KeyNotFound
+from storage.media_index import MediaNotFound
 from storage.store import (
     MessageNotFound,
     SessionInactive,
@@ -294,6 +300,11 @@ _OF_STORE: Final[Mapping[type[StoreError], tuple[int, str, str | None]]] = {
         404,
         "There is no such message",
         "Use an id from GET /v1/sessions/{id}/messages.",
+    ),
+    MediaNotFound: (
+        404,
+        "There is no such upload",
+        "Hand the file in with POST /v1/media; uploads are kept for some days.",
     ),
     KeyNotFound: (404, "There is no such API key", "Use an id from GET /v1/keys."),
     SessionInactive: (409, "The number is deactivated", "Activate it first."),

@@ -1,4 +1,4 @@
-"""Routes of messages: accept a text for sending, list, read."""
+"""Routes of messages: accept one for sending, list, read."""
 
 from __future__ import annotations
 
@@ -11,13 +11,8 @@ from api.idempotency import REPLAYED, request_key
 from api.lookup import find_session, is_ulid
 from api.parsing import json_response, read_body, read_query
 from api.queue import queue_fields
-from api.schemas import (
-    AcceptedOut,
-    MessagesOut,
-    MessagesQuery,
-    NewMessage,
-    NoQuery,
-)
+from api.schemas import AcceptedOut, MessagesOut, MessagesQuery, NoQuery
+from api.schemas_messages import NewMessageOfAnyKind
 from api.views import as_of_now, message_fields, message_out
 from storage.store import MessageNotFound
 
@@ -49,11 +44,11 @@ class MessageRoutes:
     async def accept(self, request: web.Request) -> web.Response:
         """202 once the message is on the disk; it waits there until the session is connected."""
         read_query(request, NoQuery)
-        body = await read_body(request, NewMessage, self._deps.body_deadline)
+        body = await read_body(request, NewMessageOfAnyKind, self._deps.body_deadline)
         row = await self._find(request)
         session = as_of_now(row, self._deps.live.get(row.id))
         key = request_key(request, "message", session, body)
-        accepted = await self._accepting.one(session, body, key)
+        accepted = await self._accepting.one(session, body.root, key)
         request[TRAIL].detail["message_id"] = accepted.row.id
         answer = AcceptedOut.model_validate(
             {

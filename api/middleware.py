@@ -25,6 +25,7 @@ from api.rules import CLOSED, rule_of
 from api.templates import route_template
 from storage.acceptance import KeyReused, MessageStateWrong
 from storage.keys import KeyNotFound
+from storage.media_index import MediaNotFound
 from storage.store import (
     MessageNotFound,
     SessionInactive,
@@ -50,6 +51,7 @@ _ANSWERS: Final = (
     SessionInactive,
     KeyReused,
     MessageStateWrong,
+    MediaNotFound,
 )
 """What the store says no to as it should: no failure of the store."""
 

@@ -28,7 +28,6 @@ from api.schemas import (
     MessagesOut,
     MessagesQuery,
     NewApiKey,
-    NewMessage,
     NewSession,
     NoBody,
     NoQuery,
@@ -39,6 +38,8 @@ from api.schemas import (
     SessionsOut,
     SessionsQuery,
 )
+from api.schemas_media import NewUploadByUrl, UploadOut, UploadQuery
+from api.schemas_messages import NewMessageOfAnyKind
 from api.schemas_outbox import BatchOut, NewMessages, Resolve, ResolvedOut
 from api.schemas_queue import QueueOut, QueueQuery
 
@@ -52,6 +53,7 @@ _SCHEMA_PATH: Final = "#/components/schemas/{model}"
 _PARAMETERS: Final = {
     "session": "The session's id or name.",
     "message": "The message's id.",
+    "media": "The upload's id.",
     "key": "The key's id.",
 }
 
@@ -138,9 +140,9 @@ OPERATIONS: Final = (
     Operation(
         method="post",
         path=_MESSAGES,
-        summary="Accept a text for sending; it waits until the session is connected.",
+        summary="Accept a message of any kind; it waits until the session is connected.",
         status=202,
-        body=NewMessage,
+        body=NewMessageOfAnyKind,
         answer=AcceptedOut,
         repeatable=True,
     ),
@@ -210,6 +212,16 @@ OPERATIONS: Final = (
         summary="The bare text of the QR code on show.",
         media_type="text/plain",
     ),
+    Operation(
+        method="post",
+        path="/v1/media",
+        summary="Hand in a file to be sent: as the body, as `file` of a form, or by its address.",
+        status=201,
+        body=NewUploadByUrl,
+        query=UploadQuery,
+        answer=UploadOut,
+    ),
+    Operation(method="get", path="/v1/media/{media}", summary="Read an upload.", answer=UploadOut),
     Operation(
         method="get",
         path="/v1/numbers",

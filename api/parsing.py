@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from api.errors import FieldError, body_invalid, body_timeout, fields_invalid, media_type_invalid
 from api.schemas import NoBody
+from api.schemas_messages import TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -128,9 +129,15 @@ def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
 def _field_errors(error: ValidationError) -> tuple[FieldError, ...]:
     found = error.errors(include_url=False, include_input=False, include_context=False)
     return tuple(
-        FieldError(_shown(".".join(map(str, e["loc"]))), _message(e["type"], e["msg"]))
+        FieldError(_shown(_path(e["type"], e["loc"])), _message(e["type"], e["msg"]))
         for e in found[:_MAX_ERRORS]
     )
+
+
+def _path(kind: str, loc: tuple[int | str, ...]) -> str:
+    """Return the dotted path of a field, without the branches of a union on the way to it."""
+    steps = [str(step) for step in loc if not str(step).startswith(TAG)]
+    return ".".join([*steps, "kind"] if kind.startswith(TAG) else steps)
 
 
 def _message(kind: str, text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from actors.net_guard import NetRules
 from actors.usage import UsageBoard
 from storage.acceptance import Acceptance
 from storage.audit import AccessLog
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from actors.live import LiveBoard
     from actors.messages import Answer, FleetMessage, Reply
+    from storage.uploads import Uploads
 
 
 class Storage(Store, Acceptance, Tenants, Keys, EventLog, AccessLog, Queue, Protocol):
@@ -64,7 +66,8 @@ class ApiDeps:
     metrics registered once, at `build_app`, and is rendered by /metrics. `progress` tells whether
     the loops make progress. `command_deadline` (seconds) bounds the wait for the fleet's answer,
     `body_deadline` (seconds) the reading of a request's body. `max_body_bytes` has to leave room
-    for 65,536 characters of text, escaped. `usage` is what /metrics shows of sessions' sizes.
+    for 65,536 characters of text, escaped; uploads have limits of their own. `net_rules` say where
+    files may be fetched from. `usage` is what /metrics shows of sessions' sizes.
     """
 
     store: Storage
@@ -77,6 +80,8 @@ class ApiDeps:
     telemetry: CollectorRegistry
     version: str
     progress: Callable[[], bool]
+    uploads: Uploads
+    net_rules: NetRules = field(default_factory=NetRules)
     max_body_bytes: int = 1024 * 1024
     command_deadline: float = 60.0
     body_deadline: float = 30.0

@@ -91,6 +91,8 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = MappingProxyType(
         ("GET", _MESSAGES): Rule(scope=Scope.MESSAGE_READ),
         ("GET", f"{_MESSAGES}/{{message}}"): Rule(scope=Scope.MESSAGE_READ),
         ("GET", f"{_ONE}/queue"): Rule(scope=Scope.MESSAGE_READ),
+        ("POST", "/v1/media"): Rule(scope=Scope.MESSAGE_SEND, action="media.upload"),
+        ("GET", "/v1/media/{media}"): Rule(scope=Scope.MESSAGE_SEND),
         ("GET", "/v1/numbers"): _READ,
         ("GET", "/v1/events"): _READ,
         ("GET", "/v1/audit"): Rule(scope=Scope.AUDIT_READ, whole=True),

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from api.schemas import FieldProblem, MessageOut, NewMessage
+from api.schemas import FieldProblem, MessageOut
+from api.schemas_messages import NewMessageOfAnyKind
 from storage.acceptance import Resolution
 from storage.store import SessionStatus
 
@@ -12,7 +13,7 @@ MOST_AT_ONCE: Final = 1_000
 
 # Looked at one by one, so that a wrong one does not keep the others from being accepted.
 _Item = Annotated[
-    dict[str, Any], WithJsonSchema({"$ref": f"#/components/schemas/{NewMessage.__name__}"})
+    dict[str, Any], WithJsonSchema({"$ref": f"#/components/schemas/{NewMessageOfAnyKind.__name__}"})
 ]
 
 

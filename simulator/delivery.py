@@ -157,6 +157,9 @@ class Delivery:
 
     def _record(self, account: Account, send: Send, target: Person | Group) -> Message:
         extra = {k: v for k, v in send.msg.items() if k not in {"type", "body"}}
+        if "filehash" in extra:
+            described = ("type", "filehash", "mimetype", "size")
+            extra["mediaData"] = {k: send.msg[k] for k in described if k in send.msg}
         if isinstance(target, Group):
             chat, members = group_jid(target.id), [p.number for p in self._others(account, target)]
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simulator import wire
+from simulator.acts import Acts
 from simulator.entities import Account, Device, Frame, Group, address_of
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ class Member:
     def __init__(self, core: Core, delivery: Delivery) -> None:
         self._core = core
         self._delivery = delivery
+        self._acts = Acts(core)
 
     def on_frame(
         self, connection: Connection, account: Account, device: Device, frame: wire.ClientFrame
@@ -45,6 +47,8 @@ class Member:
                 data = self._delivery.media.get(frame.filehash)
                 fields = {"data": data} if data is not None else {"error": "media_unknown"}
                 connection.push(wire.answer(frame.rid, **fields))
+            case wire.React() | wire.Vote() | wire.Edit() | wire.Revoke():
+                connection.push(wire.answer(frame.rid, **self._acts.perform(account, frame)))
             case _:
                 self._aside(connection, account, frame)
 
@@ -52,13 +56,6 @@ class Member:
         """What changes nothing in the world but belongs into the truth log."""
         add, number = self._core.truth.add, account.number
         match frame:
-            case wire.React(rid=rid, id=one, chat=chat, reaction=reaction):
-                add("reacted", number=number, id=one, chat=chat, reaction=reaction)
-                connection.push(wire.answer(rid))
-            case wire.Edit(id=one, chat=chat, body=body):
-                add("edited", number=number, id=one, chat=chat, text=body)
-            case wire.Revoke(id=one, chat=chat):
-                add("revoked", number=number, id=one, chat=chat)
             case wire.Presence(chat=chat, state=state):
                 add("presence", number=number, chat=chat, state=state)
             case wire.CallReject(id=call):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parent / "page"
 SOCKET_PATH = "/ws/chat"
-MAX_FRAME = 64 * 2**20
+MAX_FRAME = 160 * 2**20  # media come as base64 text
 
 
 class Pages:

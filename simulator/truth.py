@@ -6,9 +6,9 @@ id), ``chat``. Kinds: page_served, ws_open, ws_close, qr_issued, qr_expired, qr_
 link_code_issued, link_code_used, device_linked, login, login_refused, logout,
 message_received_from_client, duplicate_suppressed, message_rejected, ack_sent, ack_lost,
 ack_dropped, receipt, contact_received, inbound_queued, inbound_delivered, read_by_client,
-exists_query, phone_sent, presence, revoked, edited, reacted, call_rejected, auto_scan_missed,
-contact_created, account_created, group_created, fault_set, fault_cleared, frame_swallowed,
-bad_frame.
+exists_query, phone_sent, presence, revoked, edited, reacted, voted, call_rejected,
+auto_scan_missed, contact_created, account_created, group_created, fault_set, fault_cleared,
+frame_swallowed, bad_frame.
 """
 
 from __future__ import annotations

@@ -108,6 +108,9 @@ class Presence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoke:
+    """Delete an own message for everyone."""
+
+    rid: int
     id: str
     chat: str
 
@@ -122,6 +125,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
+    rid: int
     id: str
     chat: str
     body: str
@@ -133,6 +137,16 @@ class React:
     id: str
     chat: str
     reaction: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """All options of the poll that the account chooses now."""
+
+    rid: int
+    id: str
+    chat: str
+    options: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +187,7 @@ ClientFrame = (
     | Delete
     | Edit
     | React
+    | Vote
     | MediaPut
     | MediaGet
     | CallReject
@@ -194,6 +209,7 @@ CLIENT_OPS: dict[str, type[Any]] = {
     "delete": Delete,
     "edit": Edit,
     "react": React,
+    "vote": Vote,
     "media_put": MediaPut,
     "media_get": MediaGet,
     "call_reject": CallReject,

@@ -15,6 +15,7 @@ import asyncio
 import os
 import re
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -82,9 +83,8 @@ class MediaFiles:
         path = self._root / workspace_id / f"{ULID()}{SUFFIX}"
         async with self._slots:
             try:
-                facts = await asyncio.to_thread(
-                    self._write, content, path, media_context(workspace_id, message_id, path)
-                )
+                context = media_context(workspace_id, message_id, path)
+                facts = await asyncio.to_thread(write_media, content, path, self._keyring, context)
             except VaultError as error:
                 raise MediaNotKept(error.code, str(error)) from error
             new = NewMedia(
@@ -105,16 +105,8 @@ class MediaFiles:
     @asynccontextmanager
     async def open(self, workspace_id: str, media_id: str) -> AsyncIterator[AsyncIterator[bytes]]:
         record = await self._index.media(workspace_id, media_id)
-        opening = asyncio.ensure_future(asyncio.to_thread(self._open, record))
-        try:
-            stream = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(_close_late)
-            raise
-        try:
-            yield _read(stream, media_id)
-        finally:
-            await asyncio.to_thread(stream.close)
+        async with media_pieces(partial(self._open, record), media_id) as pieces:
+            yield pieces
 
     async def remove(self, workspace_id: str, media_id: str) -> bool:
         pointer = await self._index.drop_media(workspace_id, media_id)
@@ -142,26 +134,10 @@ class MediaFiles:
 
     # ---- behind it -------------------------------------------------------------------------------
 
-    def _write(
-        self, content: BinaryIO | Iterable[bytes], path: Path, context: ArchiveContext
-    ) -> ArchiveFacts:
-        try:
-            private_directory(self._root, context.workspace)
-        except OSError as error:
-            raise MediaNotKept(
-                "directory_unusable",
-                f"The directory of media can't be used ({error.strerror}): check the space and the "
-                "rights, then try again.",
-            ) from error
-        return write_archive(content, path, self._keyring, context, level=_ZSTD_LEVEL)
-
     def _open(self, record: MediaRecord) -> BinaryIO:
         path = self._data / record.pointer.path
         context = media_context(record.workspace_id, record.message_id, path)
-        try:
-            return open_archive(path, self._keyring, context)
-        except VaultError as error:
-            raise _unreadable(record.pointer.id, error) from error
+        return open_archive(path, self._keyring, context)
 
     async def _sweep(self, folder: Path) -> int:
         removed = await asyncio.to_thread(sweep_partials, folder)
@@ -183,6 +159,43 @@ class MediaFiles:
 def media_context(workspace_id: str, message_id: str, path: Path) -> ArchiveContext:
     """Return what a message's file is bound to."""
     return ArchiveContext(workspace_id, f"{message_id}/{path.stem}", 0)
+
+
+def write_media(
+    content: BinaryIO | Iterable[bytes], path: Path, keyring: Keyring, context: ArchiveContext
+) -> ArchiveFacts:
+    """Write a file of media to DATA/media/WORKSPACE/…; the workspace's directory is made if needed.
+
+    Blocks. Raises MediaNotKept, VaultErrors, and what `content` raises.
+    """
+    try:
+        private_directory(path.parent.parent, context.workspace)
+    except OSError as error:
+        raise MediaNotKept(
+            "directory_unusable",
+            f"The directory of media can't be used ({error.strerror}): check the space and the "
+            "rights, then try again.",
+        ) from error
+    return write_archive(content, path, keyring, context, level=_ZSTD_LEVEL)
+
+
+@asynccontextmanager
+async def media_pieces(
+    opener: Callable[[], BinaryIO], media_id: str
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Open a file in a thread and give its content while the block runs. Raises MediaUnreadable."""
+    opening = asyncio.ensure_future(asyncio.to_thread(opener))
+    try:
+        stream = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_late)
+        raise
+    except VaultError as error:
+        raise _unreadable(media_id, error) from error
+    try:
+        yield _read(stream, media_id)
+    finally:
+        await asyncio.to_thread(stream.close)
 
 
 def remove_media_files(data: Path, dropped: Sequence[MediaPointer]) -> Sequence[MediaPointer]:

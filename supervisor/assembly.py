@@ -54,6 +54,7 @@ def session_deps(parts: Parts, profiles: ProfileCare) -> SessionDeps:
         browsers=parts.browsers,
         store=parts.store,
         grants=parts.grants,
+        outgoing=parts.outgoing,
         secrets=parts.secrets,
         archives=parts.archives,
         archive_times=ArchiveTimes(

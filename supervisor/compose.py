@@ -20,6 +20,7 @@ from actors.bridge import Bridge, FutureReply, LoopThread
 from actors.browser.profile import sweep_orphans
 from actors.live import LiveBoard
 from actors.messages import Answer, Done, FleetMessage, Refused, Reply, Shutdown, StartSession
+from actors.outgoing import OutgoingDesk
 from actors.reasons import TRANSIENT
 from actors.telemetry import Telemetry
 from api.app import build_app
@@ -31,6 +32,7 @@ from storage.space import Space
 from storage.sqlite.snapshots import SnapshotFiles
 from storage.store import Desired, SessionRow, Store
 from storage.tenants import DEFAULT
+from storage.upload_files import UploadFiles
 from storage.vault import SecretBox
 from supervisor.assembly import fleet_deps, keeper, safekeeper
 from supervisor.datadir import DataDir
@@ -143,6 +145,9 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             space=space,
         )
         await media.sweep()
+        uploads = UploadFiles(
+            data=data.root, index=store, keyring=keyring, now_ms=now_ms, space=space
+        )
         telemetry, board = Telemetry(), LiveBoard()
         if restored is not None:
             telemetry.safekeeping.restored(
@@ -164,6 +169,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             secrets=SecretBox(keyring),
             archives=archives,
             media=media,
+            outgoing=OutgoingDesk(store=store, index=store, uploads=uploads, paths=data.paths),
             telemetry=telemetry,
             board=board,
             main=main,
@@ -183,6 +189,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             version=VERSION,
             progress=lambda: turning() and not watchdog.is_stuck(FleetSupervisor),
             usage=parts.usage,
+            uploads=uploads,
             max_body_bytes=settings.max_body_bytes,
             command_deadline=settings.stop_timeout + 30.0,
         )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from actors.bridge import Bridge
     from actors.browser.driver import BrowserDriver
     from actors.live import LiveBoard
+    from actors.outgoing import OutgoingDesk
     from actors.telemetry import Telemetry
     from config.settings import Settings
     from storage.archives import Archives
@@ -45,6 +46,7 @@ class Parts:
     secrets: Secrets
     archives: Archives
     media: MediaStore
+    outgoing: OutgoingDesk
     telemetry: Telemetry
     board: LiveBoard
     main: Bridge

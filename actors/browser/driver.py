@@ -210,7 +210,8 @@ class SessionPaths:
 class Outgoing:
     """A message to be handed over; `content` is that of storage.messages, by `kind`.
 
-    `media` is the decrypted file to send, for kinds that have one.
+    Its `target` and `reply_to`, if it has them, are WhatsApp's names of other messages: {wa_id,
+    chat, from_me, sender}. `media` is the decrypted file to send, for kinds that have one.
     """
 
     chat: str
@@ -292,8 +293,9 @@ class Browser(Protocol):
         handed over before) it is also looked for among the messages that are not loaded.
 
         Raises PageRefused with reason `not_on_whatsapp`, `invalid_jid`, `not_connected`,
-        `binding_missing` or `send_refused` when it was certainly not handed over; any other
-        DriverError leaves its fate unknown.
+        `binding_missing`, `unsupported_kind`, `not_permitted`, `target_not_found`,
+        `media_unreadable`, `media_too_large` or `send_refused` when it was certainly not handed
+        over; any other DriverError leaves its fate unknown.
         """
 
     async def lookup_ack(self, *, chat: str, wa_id: str) -> int | None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from actors.browser.driver import BundleMissing
+from actors.browser.page_session import FILE
 
 PAGE: Final = Path(__file__).parent / "page"
 SCRIPTS: Final = (
     "bindings.js",
     "messages.js",
+    "kinds.js",
     "sending.js",
     "typing.js",
     "health.js",
@@ -96,10 +98,17 @@ def read_scripts(bundle_path: Path) -> PageScripts:
     return PageScripts(bundle=bundle, adapter=adapter)
 
 
-def call_expression(names: PageNames, function: str, args: dict[str, object]) -> str:
-    """Return the JavaScript that calls the adapter; also without one it gives an answer."""
+def call_expression(
+    names: PageNames, function: str, args: dict[str, object], *, file: bool = False
+) -> str:
+    """Return the JavaScript that calls the adapter; also without one it gives an answer.
+
+    With `file` it is one for PageSession.evaluate_with_file, whose FILE it passes on.
+    """
     absent = json.dumps(
         {"ok": False, "code": "not_connected", "message": "the page adapter does not run (yet)"}
     )
     api = f"globalThis[{json.dumps(names.api)}]"
-    return f"{api} ? {api}({json.dumps(function)}, {json.dumps(args)}) : {json.dumps(absent)}"
+    passed = f", {FILE}" if file else ""
+    call = f"{api}({json.dumps(function)}, {json.dumps(args)}{passed})"
+    return f"{api} ? {call} : {json.dumps(absent)}"

@@ -143,10 +143,12 @@ class WhatsAppBrowser:
         args: dict[str, object] = {
             "chat": message.chat,
             "waId": message.wa_id,
+            "kind": message.kind,
             "body": message.body,
+            "content": dict(message.content),
             "again": again,
         }
-        value = await self._ask("sendText", args, self._options.deadlines.send)
+        value = await self._ask("send", args, self._options.deadlines.send, message.media)
         ack = value.get("ack") if isinstance(value, dict) else None
         if not isinstance(ack, int) or ack < 1:
             raise PageRefused("send_unconfirmed", "the page adapter gave no ack")
@@ -263,13 +265,18 @@ class WhatsAppBrowser:
             raise ConnectionLost("the browser has no page yet")
         return self._page
 
-    async def _ask(self, function: str, args: dict[str, object], deadline: float) -> Any:
-        """Call the adapter. Raises PageRefused and what PageSession raises."""
+    async def _ask(
+        self, function: str, args: dict[str, object], deadline: float, file: Path | None = None
+    ) -> Any:
+        """Call the adapter, perhaps with a file. Raises PageRefused and what PageSession raises."""
         page = self._ready_page()
         if page.crashed_now:
             raise PageGone("the page crashed: reload it")
-        expression = call_expression(self._names, function, args)
-        answer = decode_answer(await page.evaluate(expression, deadline))
+        expression = call_expression(self._names, function, args, file=file is not None)
+        if file is None:
+            answer = decode_answer(await page.evaluate(expression, deadline))
+        else:
+            answer = decode_answer(await page.evaluate_with_file(expression, file, deadline))
         if not answer.ok:
             raise PageRefused(answer.code, answer.message)
         return answer.value

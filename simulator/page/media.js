@@ -7,10 +7,15 @@ const MediaDataModel = defineModel('media-data', [
   ...['type', 'mimetype', 'filehash', 'size', 'mediaStage'],
 ]);
 
+const PIECE = 0x8000;
+
 function toBase64(buffer) {
-  let text = '';
-  for (const byte of new Uint8Array(buffer)) text += String.fromCharCode(byte);
-  return btoa(text);
+  const bytes = new Uint8Array(buffer);
+  const pieces = [];
+  for (let start = 0; start < bytes.length; start += PIECE) {
+    pieces.push(String.fromCharCode(...bytes.subarray(start, start + PIECE)));
+  }
+  return btoa(pieces.join(''));
 }
 
 export class OpaqueData {
@@ -68,11 +73,13 @@ export class MediaPrep {
   }
 
   async sendToChat({ chat, options }) {
-    const { filehash, mimetype, type } = this._mediaData;
+    const { filehash, mimetype, size, type } = this._mediaData;
     await transport.request({ op: 'media_put', filehash, data: toBase64(this.#buffer) });
     const [, result] = await addAndSendMsgToChat(chat, {
       ...options.productMsgOptions,
-      ...{ type, mimetype, filehash, caption: options.caption, mediaData: this._mediaData },
+      ...{ type, mimetype, filehash, size, caption: options.caption, mediaData: this._mediaData },
+      ...(options.isViewOnce && { isViewOnce: true }),
+      ...(this.#options.asGif && { isGif: true }),
     });
     return result;
   }

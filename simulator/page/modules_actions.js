@@ -15,17 +15,41 @@ const presence = (state) => async (chat) => {
   transport.send({ op: 'presence', chat: chat.id.toString(), state });
 };
 
+/** Do something to a message that is there: the server may refuse it. */
+async function act(op, message, fields) {
+  const { id, remote } = message.id;
+  const answer = await transport.request({ op, id, chat: remote.toString(), ...fields });
+  if (answer.error) throw new Error(`${op} refused: ${answer.error}`);
+}
+
 async function addAndSendMessageEdit(message, raw) {
-  const chat = message.id.remote.toString();
-  transport.send({ op: 'edit', id: message.id.id, chat, body: raw.body });
-  message.set({ body: raw.body, latestEditMsgKey: raw.id });
+  await act('edit', message, { body: raw.body });
+  const field = message.type === 'chat' ? 'body' : 'caption';
+  message.set({ [field]: raw.body, latestEditMsgKey: raw.id });
 }
 
 async function sendReactionToMsg(message, reaction) {
-  const { id, remote } = message.id;
-  await transport.request({ op: 'react', id, chat: remote.toString(), reaction });
+  await act('react', message, { reaction });
   return { messageSendResult: 'OK' };
 }
+
+/** Vote for the options with these local ids, a Set; an empty one takes the vote back. */
+async function sendVote(message, localIds) {
+  const chosen = message.pollOptions.filter((option) => localIds.has(option.localId));
+  await act('vote', message, { options: chosen.map((option) => option.name) });
+}
+
+function vcardFromContactModel(contact) {
+  const name = contact.displayName || contact.name || contact.id.user;
+  const number = `TEL;type=CELL;waid=${contact.id.user}:+${contact.id.user}`;
+  const lines = ['BEGIN:VCARD', 'VERSION:3.0', `N:;${name};;;`, `FN:${name}`, number, 'END:VCARD'];
+  return { displayName: name, vcard: lines.join('\n'), isMultiVcard: false };
+}
+
+const MEGABYTE = 2 ** 20;
+const UPLOAD_LIMITS = { video: 64 * MEGABYTE, document: 2048 * MEGABYTE };
+const hasCaption = (message) => ['image', 'video', 'document'].includes(message.type);
+const isYoung = (message) => Date.now() / 1000 - message.t < 900;
 
 async function rejectCall() {
   transport.send({ op: 'call_reject', id: CallStore.activeCall?.id });
@@ -76,7 +100,12 @@ export const actionModules = {
   WAWebVoipStackInterface: { getVoipStackInterface: async () => ({ rejectCall }) },
   WAWebEphemeralFields: { getEphemeralFields: () => ({}) },
   WAWebMsgReply: { canReplyMsg: () => true },
-  WAWebMsgEdit: { canEditText: (message) => message.id.fromMe, canEditCaption: () => false },
+  WAWebMsgEdit: {
+    canEditText: (one) => one.id.fromMe && one.type === 'chat' && isYoung(one),
+    canEditCaption: (one) => one.id.fromMe && hasCaption(one) && isYoung(one),
+  },
+  WAWebPollsSendVoteMsgAction: { sendVote },
+  WAWebFrontendVcardUtils: { vcardFromContactModel, mergeVcards: (vcards) => vcards },
   WAWebQuotedMsg: { getQuotedMsgObj() {} },
   WAWebLinkify: { findFirstWebLink() {} },
   WAWebLinkPreview: { async getLinkPreview() {}, async genMinimalLinkPreview() {} },
@@ -97,5 +126,7 @@ export const actionModules = {
     async uploadProductImage() {},
     prepRawMedia: (data, options) => new MediaPrep(data, options),
   },
-  WAWebMediaGatingUtils: { getUploadLimit: () => 16 * 2 ** 20 },
+  WAWebMediaGatingUtils: {
+    getUploadLimit: (type) => UPLOAD_LIMITS[type] || 16 * MEGABYTE,
+  },
 };

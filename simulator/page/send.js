@@ -5,8 +5,10 @@ import { ChatStore, ensureChat, learnPerson, lidPnCache, MsgModel, MsgStore } fr
 import { transport } from './transport.js';
 
 const FIELDS = [
-  ...['type', 'body', 'caption', 'filename', 'mimetype', 'filehash', 'lat', 'lng', 'pollName'],
-  'quotedStanzaID',
+  ...['type', 'body', 'caption', 'filename', 'mimetype', 'filehash', 'size', 'isGif', 'isViewOnce'],
+  ...['lat', 'lng', 'loc', 'vcardFormattedName', 'vcardList', 'pollName', 'pollOptions'],
+  ...['pollSelectableOptionsCount', 'quotedStanzaID', 'quotedParticipant', 'mentionedJidList'],
+  ...['isForwarded', 'forwardingScore'],
 ];
 
 /** Sends that the server has not answered, by message id: the frame and who waits. */

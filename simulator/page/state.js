@@ -72,8 +72,10 @@ export class CmdImpl extends EventEmitter {
   setActiveFilter() {}
   async sendRevokeMsgs(chat, { list }) {
     for (const message of list) {
-      transport.send({ op: 'revoke', id: message.id.id, chat: chat.id.toString() });
-      message.set({ type: 'revoked', body: undefined });
+      const frame = { op: 'revoke', id: message.id.id, chat: chat.id.toString() };
+      const answer = await transport.request(frame);
+      if (answer.error) throw new Error(`revoke refused: ${answer.error}`);
+      message.set({ type: 'revoked', body: undefined, caption: undefined });
     }
   }
   async sendDeleteMsgs(chat, { list }) {

@@ -8,7 +8,9 @@ const MESSAGE_ATTRIBUTES = [
   ...['id', 'ack', 'body', 'type', 'subtype', 'from', 'to', 'author', 't', 'isNewMsg', 'caption'],
   ...['mimetype', 'filename', 'mediaData', 'mediaObject', 'quotedStanzaID', 'quotedMsg'],
   ...['latestEditMsgKey', 'isLive', 'lat', 'lng', 'loc', 'pollName', 'pollOptions', 'local'],
-  ...['self', 'filehash', 'mentionedJidList', 'notifyName'],
+  ...['self', 'filehash', 'mentionedJidList', 'notifyName', 'size', 'isGif', 'isViewOnce'],
+  ...['vcardFormattedName', 'vcardList', 'pollSelectableOptionsCount', 'isForwarded'],
+  ...['forwardingScore', 'quotedParticipant'],
 ];
 
 /** Bytes of media by file hash. */

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from storage.privacy import Purged
 from storage.sqlite.idempotency import purge_keys
 from storage.sqlite.privacy import MEDIA, media_pointer
+from storage.sqlite.uploads import UPLOAD_IS_WANTED
 
 if TYPE_CHECKING:
     from storage.sqlite.connection import Connections
@@ -29,11 +30,13 @@ _EVENTS: Final = (
 _MEDIA: Final = (
     "DELETE FROM media WHERE id IN (SELECT f.id FROM workspaces AS w"  # noqa: S608 - constants only
     " CROSS JOIN media AS f WHERE w.media_ttl IS NOT NULL AND f.workspace_id = w.id"
-    f" AND f.created_at < :now - w.media_ttl LIMIT :limit) RETURNING {MEDIA}"
+    f" AND f.created_at < :now - w.media_ttl AND NOT {UPLOAD_IS_WANTED} LIMIT :limit)"
+    f" RETURNING {MEDIA}"
 )
 _ORPHANS: Final = (
     "DELETE FROM media WHERE id IN"  # noqa: S608 - constants only
-    f" (SELECT id FROM media WHERE message_id IS NULL LIMIT ?) RETURNING {MEDIA}"
+    f" (SELECT f.id FROM media AS f WHERE f.message_id IS NULL AND NOT {UPLOAD_IS_WANTED}"
+    f" LIMIT :limit) RETURNING {MEDIA}"
 )
 
 
@@ -55,7 +58,7 @@ class RetentionTable:
         async with self._connections.write() as tx:
             messages = await tx.change(_MESSAGES, values)
             media = list(await tx.all(_MEDIA, values))
-            media += await tx.all(_ORPHANS, (limit - len(media),))
+            media += await tx.all(_ORPHANS, {"now": now_ms, "limit": limit - len(media)})
             events = await tx.change(_EVENTS, values)
             most_keys = max(1, limit // _ITEMS_OF_A_KEY)
             keys = await purge_keys(tx, now_ms, most_keys)

@@ -28,6 +28,7 @@ from storage.sqlite.retention import RetentionTable
 from storage.sqlite.sessions import SessionTable
 from storage.sqlite.statuses import StatusTable
 from storage.sqlite.tenants import TenantTable
+from storage.sqlite.uploads import UploadTable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from storage.sqlite.connection import Connections
     from storage.store import Store
     from storage.tenants import Tenants
+    from storage.uploads import UploadIndex
 
 _NAMED: Final = (
     "subscription_plans",
@@ -83,6 +85,7 @@ class SqliteStore(
     GrantTable,
     NumberGrantTable,
     QueueTable,
+    UploadTable,
 ):
     """Implements every port of storage; made by `open_store`, used on the loop that opened it."""
 
@@ -144,5 +147,6 @@ if TYPE_CHECKING:
         Adoptions,
         GrantLog,
         Queue,
+        UploadIndex,
     ]:
-        return (store,) * 12
+        return (store,) * 13

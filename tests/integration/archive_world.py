@@ -13,6 +13,7 @@ from prometheus_client import generate_latest
 from actors.browser.whatsapp import WhatsAppBrowser
 from actors.live import LiveBoard, LiveSession
 from actors.messages import Answer, ArchiveSession, Done, EndSession, StartSession, StopKind
+from actors.outgoing import OutgoingDesk
 from actors.telemetry import Telemetry
 from config.settings import Settings
 from simulator import AccountSeed, ContactSeed, Simulator, SimulatorOptions
@@ -22,6 +23,7 @@ from storage.media_files import MediaFiles
 from storage.space import Space
 from storage.sqlite import open_store
 from storage.tenants import DEFAULT
+from storage.upload_files import UploadFiles
 from storage.vault import SecretBox
 from supervisor import compose
 from supervisor.datadir import DataDir
@@ -208,6 +210,7 @@ async def world(
         main, browsers, _ = await stack.enter_async_context(compose.running_loops(telemetry))
         driver = WatchedDriver(browser_driver(made))
         media = MediaFiles(data=data.root, index=store, privacy=store, keyring=RING, now_ms=now_ms)
+        uploads = UploadFiles(data=data.root, index=store, keyring=RING, now_ms=now_ms)
         parts = Parts(
             settings=made,
             data=data,
@@ -218,6 +221,7 @@ async def world(
             secrets=SecretBox(RING),
             archives=archives,
             media=media,
+            outgoing=OutgoingDesk(store=store, index=store, uploads=uploads, paths=data.paths),
             telemetry=telemetry,
             board=board,
             main=main,

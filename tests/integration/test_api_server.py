@@ -32,6 +32,8 @@ from api.server import ListenFailed, serving
 from storage.sqlite import open_store
 from storage.store import Desired, SessionStatus, StatusChange
 from storage.tenants import DEFAULT
+from storage.upload_files import UploadFiles
+from tests.integration.archive_support import RING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -247,6 +249,7 @@ async def running_api(folder: Path, **changes: Any) -> AsyncIterator[Api]:
             "telemetry": CollectorRegistry(),
             "version": "1.2.3",
             "progress": lambda: healthy[0],
+            "uploads": UploadFiles(data=folder, index=store, keyring=RING, now_ms=wall_ms),
             "command_deadline": 5.0,
             "body_deadline": 5.0,
         }

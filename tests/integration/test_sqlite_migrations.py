@@ -39,6 +39,7 @@ ALL = (
     "0014_message_grants",
     "0015_turns",
     "0016_idempotency",
+    "0017_uploads",
 )
 
 

@@ -20,6 +20,7 @@ from storage.sqlite import SqliteStore, open_store
 from storage.sqlite.connection import READERS
 from storage.store import Desired, SessionStatus, StatusChange
 from storage.tenants import PlanLimits, Retention
+from storage.uploads import NewUpload, UploadFacts
 from tests.integration.tenant_support import (
     GROUP,
     NOW,
@@ -178,6 +179,18 @@ async def _rest(store: SqliteStore, home: str, session: str, key: str) -> None:
     await store.media(home, media.id)
     await store.pointed_media(["m", "n"])
     await store.drop_media(home, media.id)
+    upload = await store.record_upload(
+        NewUpload(
+            workspace_id=home,
+            path="u",
+            sha256="0" * 64,
+            bytes=1,
+            facts=UploadFacts(mimetype="image/png", size=1, problem=None),
+            filename=None,
+            now_ms=NOW,
+        )
+    )
+    await store.upload_record(home, upload.id)
     grant = Grant(
         session_id=session,
         kind=GrantKind.QR_WINDOW,

@@ -218,13 +218,13 @@ function wafleetAdapter(config) {
   const typing = wafleetTyping({ requireConnected, requireBindings });
   const health = wafleetHealth({ heard: () => emit('server_heard'), isNote: sending.isNote });
 
-  /** @type {Record<string, (args: any) => unknown>} */
+  /** @type {Record<string, (args: any, file?: File) => unknown>} */
   const CALLS = { ...sending.calls, ...typing.calls, look, tellState, takeOver, refreshQr, logout };
 
-  /** @param {string} name @param {object} args @returns {Promise<string>} */
-  async function call(name, args) {
+  /** @param {string} name @param {object} args @param {File} [file] @returns {Promise<string>} */
+  async function call(name, args, file) {
     try {
-      const value = await CALLS[name](args);
+      const value = await CALLS[name](args, file);
       return JSON.stringify({ ok: true, value: value ?? null });
     } catch (error) {
       const code = error instanceof WafleetRefusal ? error.code : 'page_error';

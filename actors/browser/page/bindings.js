@@ -44,6 +44,27 @@ const WAFLEET_BINDINGS = {
     'functions.addAndSendMsgToChat': () => WPP.whatsapp.functions.addAndSendMsgToChat,
   },
   lookup: { 'functions.getSearchContext': () => WPP.whatsapp.functions.getSearchContext },
+  reply: { 'functions.canReplyMsg': () => WPP.whatsapp.functions.canReplyMsg },
+  media: {
+    OpaqueData: () => WPP.whatsapp.OpaqueData.createFromData,
+    MediaPrep: () => WPP.whatsapp.MediaPrep.prepRawMedia,
+    MediaGatingUtils: () => WPP.whatsapp.MediaGatingUtils.getUploadLimit,
+  },
+  contact: {
+    VCard: () => WPP.whatsapp.VCard.vcardFromContactModel,
+    ContactModel: () => WPP.whatsapp.ContactModel,
+  },
+  vote: { 'PollsSendVote.sendVote': () => wafleetVoting().sendVote },
+  reaction: { 'functions.sendReactionToMsg': () => WPP.whatsapp.functions.sendReactionToMsg },
+  edit: {
+    'functions.addAndSendMessageEdit': () => WPP.whatsapp.functions.addAndSendMessageEdit,
+    'functions.canEditMsg': () => WPP.whatsapp.functions.canEditMsg,
+    'functions.canEditCaption': () => WPP.whatsapp.functions.canEditCaption,
+  },
+  revoke: {
+    'Cmd.sendRevokeMsgs': () => WPP.whatsapp.Cmd.sendRevokeMsgs,
+    'enums.MSG_TYPE': () => WPP.whatsapp.enums.MSG_TYPE.REVOKED,
+  },
   acks: {
     'functions.handleChatSimpleReceipt': () => WPP.whatsapp.functions.handleChatSimpleReceipt,
     'functions.handleGroupSimpleReceipt': () => WPP.whatsapp.functions.handleGroupSimpleReceipt,

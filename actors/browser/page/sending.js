@@ -1,5 +1,5 @@
-// What is handed over to WhatsApp: texts, questions after their acks, and the note to self that
-// proves a quiet connection.
+// What is handed over to WhatsApp: messages (kinds.js knows their kinds), questions after their acks,
+// and the note to self that proves a quiet connection.
 
 /** What an adapter's call answers instead of a value. */
 class WafleetRefusal extends Error {
@@ -78,15 +78,9 @@ function wafleetSending({ requireConnected, requireBindings }) {
     return { ack: msg.ack };
   }
 
-  /** @param {any} key @param {string} body @returns {Promise<{ack: number}>} */
-  async function handOver(key, body) {
-    const sent = await WPP.chat.sendTextMessage(key.remote.toString(), body, {
-      messageId: key,
-      linkPreview: false,
-      detectMentioned: false,
-      markIsRead: false,
-      waitForAck: true,
-    });
+  /** @param {Promise<any>} handedOver what wa-js answers @returns {Promise<{ack: number}>} */
+  async function confirmed(handedOver) {
+    const sent = await handedOver;
     const result = String(sent.sendMsgResult?.messageSendResult ?? 'none');
     if (result === 'OK' || sent.ack > 0) return { ack: Math.max(1, sent.ack) };
     if (sent.ack < 0) {
@@ -102,36 +96,62 @@ function wafleetSending({ requireConnected, requireBindings }) {
   }
 
   /** `again`: it may have been handed over before, by another page or another life.
-   * @param {{chat: string, waId: string, body: string, again: boolean}} args */
-  async function sendText({ chat, waId, body, again }) {
+   * @param {{chat: string, waId: string, kind: string, body: string, content: any, again: boolean}}
+   *   args
+   * @param {File} [file] */
+  async function send({ chat, waId, kind, body, content, again }, file) {
     let key;
     let known;
+    let handOver;
     try {
       requireConnected();
-      await requireBindings('send');
+      await requireBindings('send', ...kinds.features(kind, content));
       key = ownKey(await resolveChat(chat), waId);
       known = loaded(key);
       if (!known && again) known = await findOwn(chat, waId);
+      if (!known) handOver = await kinds.prepare(kind, { key, body, content, file });
       requireConnected(); // it may have been lost while we asked
     } catch (error) {
       if (error instanceof WafleetRefusal) throw error;
       // nothing was handed over yet
       throw new WafleetRefusal('send_refused', wafleetDescribe(error));
     }
-    if (known) return acknowledged(known); // handed over before: WhatsApp Web keeps trying by itself
-    return handOver(key, body);
+    if (!handOver) return acknowledged(known); // WhatsApp Web keeps trying by itself
+    return confirmed(handOver());
   }
 
   /** Our message with this id, under either address of its chat, also one that is not loaded.
    * @param {string} chat @param {string} waId */
-  async function findOwn(chat, waId) {
-    await requireBindings('state', 'send', 'lookup');
-    const wid = WPP.whatsapp.WidFactory.createWid(chat);
+  function findOwn(chat, waId) {
+    return findAny(chat, (remote) => [ownKey(remote, waId)]);
+  }
+
+  /** A message that somebody else wrote; in a group `sender` is who.
+   * @param {string} chat @param {string} waId @param {string | null} sender */
+  function findTheirs(chat, waId, sender) {
+    return findAny(chat, (remote) => {
+      const authors = remote.isGroup() && sender ? addresses(sender) : [undefined];
+      return authors.map((participant) => new WPP.whatsapp.MsgKey(
+        /** @type {any} */ ({ fromMe: false, remote, id: waId, participant }),
+      ));
+    });
+  }
+
+  /** A group's address, or both of a user as far as they are known. @param {string} jid @returns {any[]} */
+  function addresses(jid) {
+    const wid = WPP.whatsapp.WidFactory.createWid(jid);
+    if (!wid.isUser()) return [wid];
     const { lidPnCache } = WPP.whatsapp;
     const other = wid.isLid() ? lidPnCache.getPhoneNumber(wid) : lidPnCache.getCurrentLid(wid);
-    for (const remote of other ? [wid, other] : [wid]) {
+    return other ? [wid, other] : [wid];
+  }
+
+  /** @param {string} chat @param {(remote: any) => any[]} keys @returns {Promise<any>} */
+  async function findAny(chat, keys) {
+    await requireBindings('state', 'send', 'lookup');
+    for (const key of addresses(chat).flatMap(keys)) {
       try {
-        return await WPP.chat.getMessageById(ownKey(remote, waId));
+        return await WPP.chat.getMessageById(key);
       } catch (error) {
         const code = /** @type {any} */ (error)?.code;
         if (code !== 'msg_not_found' && code !== 'chat_not_found') throw error;
@@ -166,7 +186,8 @@ function wafleetSending({ requireConnected, requireBindings }) {
     }
     notes.add(waId);
     const old = known?.ack > 0; // that it arrived some time ago says nothing of now
-    const { ack } = await (known ? acknowledged(known) : handOver(ownKey(chat, waId), body));
+    const text = { key: ownKey(chat, waId), body, content: {} };
+    const { ack } = await (known ? acknowledged(known) : confirmed(sendText(text)));
     return { ack, old, deleted: await deleteNotes(chat.toString(), body).catch(() => false) };
   }
 
@@ -182,8 +203,15 @@ function wafleetSending({ requireConnected, requireBindings }) {
     return written().length === 0;
   }
 
+  /** @param {any} message */
+  async function sendText(message) {
+    return (await kinds.prepare('text', message))();
+  }
+
+  const kinds = wafleetKinds({ findOwn, findTheirs });
+
   /** @param {string} waId */
   const isNote = (waId) => notes.has(waId);
 
-  return { calls: { sendText, lookupAck, sendNote }, isNote };
+  return { calls: { send, lookupAck, sendNote }, isNote };
 }

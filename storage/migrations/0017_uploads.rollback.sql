@@ -1,0 +1,3 @@
+DROP INDEX messages_upload;
+
+DROP TABLE uploads;
