@@ -12,7 +12,10 @@ function wafleetAdapter(config) {
   const QR_DRAW_MS = 1000;
   const SETTLE_MS = 250;
   const CALL_SETTLE_MS = 2000; // well within every call's deadline
-  const MAIN_FEATURES = ['send', 'lookup', 'acks', 'receive', 'note', 'logout'];
+  const MAIN_FEATURES = [
+    'send', 'lookup', 'acks', 'receive', 'note', 'logout', 'reactions', 'votes', 'participants',
+    'calls', 'lookup_contact', 'lists', 'groups', 'history', 'media',
+  ];
 
   /** @type {any} */
   const globals = globalThis;
@@ -215,10 +218,15 @@ function wafleetAdapter(config) {
   }
 
   const sending = wafleetSending({ requireConnected, requireBindings });
+  const incoming = wafleetIncoming({ emit, guarded, requireConnected, requireBindings });
+  const reading = wafleetReading({ requireConnected, requireBindings });
   const health = wafleetHealth({ heard: () => emit('server_heard'), isNote: sending.isNote });
 
   /** @type {Record<string, (args: any) => unknown>} */
-  const CALLS = { ...sending.calls, look, tellState, takeOver, refreshQr, logout };
+  const CALLS = {
+    ...sending.calls, ...incoming.calls, ...reading.calls,
+    look, tellState, takeOver, refreshQr, logout,
+  };
 
   /** @param {string} name @param {object} args @returns {Promise<string>} */
   async function call(name, args) {
@@ -278,6 +286,7 @@ function wafleetAdapter(config) {
       reportAck([msg.id.id], msg.ack);
     }));
     MsgStore.on('remove', guarded(health.removed));
+    incoming.watch();
   }
 
   WPP.on('loader.ready', guarded(() => start().catch((error) => {
