@@ -11,6 +11,7 @@ from api.background import Background
 from api.health import HealthRoutes
 from api.history import HistoryRoutes
 from api.key_routes import KeyRoutes
+from api.message_files import MessageFileRoutes
 from api.messages import MessageRoutes
 from api.metrics import HttpMetrics, MetricsRoutes
 from api.middleware import answer_problems, observe, set_safe_headers
@@ -19,6 +20,7 @@ from api.openapi import OpenApiRoutes
 from api.ports import ApiDeps
 from api.pressure import PressureRoutes
 from api.qr import QrRoutes
+from api.reading import ReadingRoutes
 from api.recorder import AccessRecorder, record_access
 from api.rules import without_rule
 from api.sessions import SessionRoutes
@@ -66,6 +68,8 @@ def build_app(deps: ApiDeps) -> web.Application:
     for room in (
         SessionRoutes(deps),
         MessageRoutes(deps),
+        MessageFileRoutes(deps),
+        ReadingRoutes(deps),
         QrRoutes(deps),
         NumberRoutes(deps),
         HistoryRoutes(deps),

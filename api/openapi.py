@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
 from api.errors import PROBLEM_TYPE
+from api.openapi_reading import READING_OPERATIONS
+from api.operation import Operation
 from api.parsing import read_query
 from api.pressure import PressureOut
 from api.rules import CLOSED, rule_of
@@ -49,22 +50,9 @@ _SCHEMA_PATH: Final = "#/components/schemas/{model}"
 _PARAMETERS: Final = {
     "session": "The session's id or name.",
     "message": "The message's id.",
+    "jid": "The chat's or group's jid, or a phone number.",
     "key": "The key's id.",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One route as documented; `media_type` is what it answers with where that is not JSON."""
-
-    method: str
-    path: str
-    summary: str
-    status: int = 200
-    body: type[BaseModel] | None = None
-    query: type[BaseModel] = NoQuery
-    answer: type[BaseModel] | None = None
-    media_type: str | None = None
 
 
 _ONE: Final = "/v1/sessions/{session}"
@@ -135,6 +123,7 @@ OPERATIONS: Final = (
     Operation(
         method="get", path=f"{_MESSAGES}/{{message}}", summary="Read a message.", answer=MessageOut
     ),
+    *READING_OPERATIONS,
     Operation(method="get", path=f"{_ONE}/qr", summary="The QR code on show.", answer=QrOut),
     Operation(
         method="get",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from actors.live import LiveBoard
     from actors.messages import Answer, FleetMessage, Reply
+    from storage.media import MediaStore
 
 
 class Storage(Store, Tenants, Keys, EventLog, AccessLog, Protocol):
@@ -62,7 +63,8 @@ class ApiDeps:
     metrics registered once, at `build_app`, and is rendered by /metrics. `progress` tells whether
     the loops make progress. `command_deadline` (seconds) bounds the wait for the fleet's answer,
     `body_deadline` (seconds) the reading of a request's body. `max_body_bytes` has to leave room
-    for 65,536 characters of text, escaped. `usage` is what /metrics shows of sessions' sizes.
+    for 65,536 characters of text, escaped. `media` has the files of messages. `usage` is what
+    /metrics shows of sessions' sizes.
     """
 
     store: Storage
@@ -75,6 +77,7 @@ class ApiDeps:
     telemetry: CollectorRegistry
     version: str
     progress: Callable[[], bool]
+    media: MediaStore
     max_body_bytes: int = 1024 * 1024
     command_deadline: float = 60.0
     body_deadline: float = 30.0

@@ -290,7 +290,7 @@ class MessageError(_Answer):
 
 
 class MessageOut(_Answer):
-    """One message, outbound or inbound."""
+    """One message, outbound or inbound; what is in `content` depends on its kind."""
 
     id: str
     session_id: str
@@ -299,6 +299,7 @@ class MessageOut(_Answer):
     sender: str | None = Field(alias="from")
     text: str
     kind: str
+    content: dict[str, Any]
     state: MessageState
     error: MessageError | None
     attempts: int
@@ -306,6 +307,8 @@ class MessageOut(_Answer):
     sent_at: str | None
     delivered_at: str | None
     read_at: str | None
+    edited_at: str | None
+    revoked_at: str | None
 
 
 class AcceptedOut(MessageOut):

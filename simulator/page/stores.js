@@ -8,7 +8,9 @@ const MESSAGE_ATTRIBUTES = [
   ...['id', 'ack', 'body', 'type', 'subtype', 'from', 'to', 'author', 't', 'isNewMsg', 'caption'],
   ...['mimetype', 'filename', 'mediaData', 'mediaObject', 'quotedStanzaID', 'quotedMsg'],
   ...['latestEditMsgKey', 'isLive', 'lat', 'lng', 'loc', 'pollName', 'pollOptions', 'local'],
-  ...['self', 'filehash', 'mentionedJidList', 'notifyName'],
+  ...['self', 'filehash', 'mentionedJidList', 'notifyName', 'latestEditSenderTimestampMs'],
+  ...['size', 'duration', 'isViewOnce', 'isGif', 'isForwarded', 'quotedParticipant'],
+  ...['vcardFormattedName', 'vcardList', 'pollSelectableOptionsCount', 'protocolMessageKey'],
 ];
 
 /** Bytes of media by file hash. */
@@ -54,7 +56,8 @@ export const MsgCollection = defineCollection(MsgModel, {
   async processMultipleMessages(chatId, messages) {
     const chat = ensureChat(chatId);
     for (const attributes of messages) {
-      if (MsgStore.get(attributes.id)) continue;
+      // a notice about another message is no message
+      if (MsgStore.get(attributes.id) || attributes.type === 'protocol') continue;
       const [message] = MsgStore.add(new MsgModel(attributes));
       chat.msgs.add(message);
       chat.set('t', message.t);
@@ -197,5 +200,6 @@ export function setGroup(chat, name, participants) {
     groupType: 'DEFAULT',
   });
   const [kept] = GroupMetadataStore.add(metadata);
+  kept.set({ participants: members, size: members.length });
   chat.set({ groupMetadata: kept, name, formattedTitle: name });
 }

@@ -14,7 +14,7 @@ function wafleetAdapter(config) {
   const CALL_SETTLE_MS = 2000; // well within every call's deadline
   const MAIN_FEATURES = [
     'send', 'lookup', 'acks', 'receive', 'note', 'logout', 'reactions', 'votes', 'participants',
-    'calls', 'lookup_contact', 'lists', 'groups', 'history', 'media',
+    'calls', 'lookup_contact', 'lists', 'groups', 'history', 'download',
   ];
 
   /** @type {any} */

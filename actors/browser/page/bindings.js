@@ -75,7 +75,7 @@ const WAFLEET_BINDINGS = {
     'functions.msgFindByDirection': () =>
       WPP.whatsapp.functions.msgFindQuery ?? WPP.whatsapp.functions.msgFindByDirection,
   },
-  media: {
+  download: {
     'MsgStore.getModelsArray': () => WPP.whatsapp.MsgStore.getModelsArray,
     'MsgModel.downloadMedia': () => WPP.whatsapp.MsgModel.prototype.downloadMedia,
   },

@@ -210,7 +210,7 @@ function wafleetReading({ requireConnected, requireBindings }) {
 
   /** @param {{chat: string, sender: string | null, waId: string, most: number}} args */
   async function openMedia({ chat, sender, waId, most }) {
-    await ready('media', 'lookup');
+    await ready('download', 'lookup');
     const msg = await received(chat, sender, waId);
     const tooLarge = (/** @type {number} */ size) => {
       if (size > most) throw new WafleetRefusal('media_too_large', 'larger than media_max_mb');
