@@ -68,7 +68,9 @@ class MessageFileRoutes:
         return json_response(
             ReactionsOut(
                 reactions=[
-                    ReactionOut(sender=one.sender, emoji=one.emoji, at=rfc3339(one.at_ms))
+                    ReactionOut.model_validate(
+                        {"from": one.sender, "emoji": one.emoji, "at": rfc3339(one.at_ms)}
+                    )
                     for one in found
                 ]
             )
@@ -79,7 +81,13 @@ class MessageFileRoutes:
         return json_response(
             VotesOut(
                 votes=[
-                    VoteOut(sender=one.sender, options=list(one.options), at=rfc3339(one.at_ms))
+                    VoteOut.model_validate(
+                        {
+                            "from": one.sender,
+                            "options": list(one.options),
+                            "at": rfc3339(one.at_ms),
+                        }
+                    )
                     for one in found
                 ]
             )

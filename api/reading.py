@@ -91,10 +91,11 @@ class ReadingRoutes:
         ]
 
     async def check(self, request: web.Request) -> web.Response:
+        session_id = await self._session(request)
         query = read_query(request, CheckQuery)
         if query.number.endswith("@g.us"):
             raise fields_invalid((FieldError("number", "is a person's number or jid"),))
-        found = await self._ask(request, CheckContact(jid=query.number), ContactCheck)
+        found = await self._ask(session_id, CheckContact(jid=query.number), ContactCheck)
         return json_response(
             ContactCheckOut(
                 exists=found.exists, jid=found.jid, lid=found.lid, business=found.business
@@ -102,8 +103,9 @@ class ReadingRoutes:
         )
 
     async def contacts(self, request: web.Request) -> web.Response:
+        session_id = await self._session(request)
         query = read_query(request, ListQuery)
-        page = await self._list(request, ListContacts(after=query.after, limit=query.limit))
+        page = await self._list(session_id, ListContacts(after=query.after, limit=query.limit))
         entries = [one for one in page.entries if isinstance(one, ContactEntry)]
         return json_response(
             ContactsOut(
@@ -122,47 +124,55 @@ class ReadingRoutes:
         )
 
     async def chats(self, request: web.Request) -> web.Response:
+        session_id = await self._session(request)
         query = read_query(request, ChatsQuery)
-        page = await self._list(request, ListChats(before=query.before, limit=query.limit))
+        page = await self._list(session_id, ListChats(before=query.before, limit=query.limit))
         entries = [one for one in page.entries if isinstance(one, ChatEntry)]
         return json_response(
             ChatsOut(chats=[_chat_out(one) for one in entries], next_before=page.next)
         )
 
     async def groups(self, request: web.Request) -> web.Response:
+        session_id = await self._session(request)
         query = read_query(request, ListQuery)
-        page = await self._list(request, ListGroups(after=query.after, limit=query.limit))
+        page = await self._list(session_id, ListGroups(after=query.after, limit=query.limit))
         entries = [one for one in page.entries if isinstance(one, GroupEntry)]
         return json_response(
             GroupsOut(groups=[_group_out(one) for one in entries], next_after=page.next)
         )
 
     async def group(self, request: web.Request) -> web.Response:
+        session_id = await self._session(request)
         read_query(request, NoQuery)
-        found = await self._ask(request, ReadGroup(jid=_jid(request)), GroupView)
+        found = await self._ask(session_id, ReadGroup(jid=_jid(request)), GroupView)
         members = [MemberOut(jid=one.jid, admin=one.admin) for one in found.members]
         return json_response(GroupMembersOut(jid=found.jid, name=found.name, members=members))
 
     async def history(self, request: web.Request) -> web.Response:
+        session_id = await self._session(request)
         query = read_query(request, ChatsQuery)
         asked = ReadHistory(jid=_jid(request), before=query.before, limit=query.limit)
-        page = await self._list(request, asked)
+        page = await self._list(session_id, asked)
         entries = [one for one in page.entries if isinstance(one, HistoryEntry)]
         return json_response(
             HistoryOut(messages=[_message_out(one) for one in entries], next_before=page.next)
         )
 
-    async def _list(self, request: web.Request, query: PageQuery) -> Listing:
-        return await self._ask(request, query, Listing)
-
-    async def _ask(self, request: web.Request, query: PageQuery, answer: type[A]) -> A:
-        """Have the session's page answer. Raises ApiError for all that keeps it from that."""
+    async def _session(self, request: web.Request) -> str:
+        """Return the id of the session that is asked. Raises ApiError, SessionNotFound."""
         session = await find_session(self._store, request)
         if session.provider is not Provider.WEBJS:
             raise provider_unsupported()
+        return session.id
+
+    async def _list(self, session_id: str, query: PageQuery) -> Listing:
+        return await self._ask(session_id, query, Listing)
+
+    async def _ask(self, session_id: str, query: PageQuery, answer: type[A]) -> A:
+        """Have the session's page answer. Raises ApiError for all that keeps it from that."""
         if not self._fleet.alive():
             raise fleet_down()
-        value = await self._read(session.id, query)
+        value = await self._read(session_id, query)
         if not isinstance(value, answer):
             raise TypeError(f"the page answered {type(query).__name__} with something else")
         return value
@@ -224,13 +234,15 @@ def _group_out(entry: GroupEntry) -> GroupOut:
 
 
 def _message_out(entry: HistoryEntry) -> HistoryMessageOut:
-    return HistoryMessageOut(
-        wa_id=entry.wa_id,
-        sender=entry.sender,
-        kind=entry.kind,
-        text=entry.body,
-        content=dict(entry.content),
-        ack=entry.ack,
-        edited=entry.edited,
-        sent_at=rfc3339(entry.sent_ms),
+    return HistoryMessageOut.model_validate(
+        {
+            "wa_id": entry.wa_id,
+            "from": entry.sender,
+            "kind": entry.kind,
+            "text": entry.body,
+            "content": dict(entry.content),
+            "ack": entry.ack,
+            "edited": entry.edited,
+            "sent_at": rfc3339(entry.sent_ms),
+        }
     )

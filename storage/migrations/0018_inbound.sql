@@ -30,6 +30,7 @@ CREATE INDEX poll_votes_contact ON poll_votes (contact_id);
 -- Files that are still to be fetched, or never will be (error_code). One that is kept has no row.
 CREATE TABLE media_downloads (
     message_id INTEGER PRIMARY KEY REFERENCES messages (id) ON DELETE CASCADE,
+    workspace_id INTEGER NOT NULL REFERENCES workspaces (id),
     whatsapp_session_id INTEGER NOT NULL REFERENCES whatsapp_sessions (id) ON DELETE CASCADE,
     attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     attempted_at INTEGER NOT NULL DEFAULT 0,
@@ -39,6 +40,3 @@ CREATE TABLE media_downloads (
 
 CREATE INDEX media_downloads_wanted ON media_downloads (whatsapp_session_id, message_id)
     WHERE error_code IS NULL;
-
--- Before this version a text that came in had WhatsApp's word for it.
-UPDATE messages SET kind = 'text' WHERE direction = 'inbound' AND kind = 'chat';

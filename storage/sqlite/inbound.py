@@ -59,7 +59,7 @@ class InboundTable:
                 "UPDATE messages SET body = ?, edited_at = ?, updated_at = ? WHERE id = ?",
                 (body, edited_ms, target.now_ms, found.ref.id),
             )
-            await self._tell(tx, EventType.MESSAGE_EDITED, found.ref, {}, target.now_ms)
+            await self._tell_of(tx, EventType.MESSAGE_EDITED, found.ref, {}, target.now_ms)
             return True
 
     async def record_revoke(self, target: Target, by: str | None, revoked_ms: int) -> bool:
@@ -73,18 +73,18 @@ class InboundTable:
                 "UPDATE messages SET revoked_at = ?, updated_at = ? WHERE id = ?",
                 (revoked_ms, target.now_ms, found.ref.id),
             )
-            await self._tell(tx, EventType.MESSAGE_REVOKED, found.ref, {}, target.now_ms)
+            await self._tell_of(tx, EventType.MESSAGE_REVOKED, found.ref, {}, target.now_ms)
             return True
 
     async def record_reaction(self, target: Target, sender: str, emoji: str, at_ms: int) -> bool:
         value = storable(emoji) or None
-        return await self._answer(_REACTIONS, target, sender, value, at_ms)
+        return await self._keep_answer(_REACTIONS, target, sender, value, at_ms)
 
     async def record_vote(
         self, target: Target, sender: str, options: Sequence[str], at_ms: int
     ) -> bool:
         text = json.dumps([storable(one) for one in options], ensure_ascii=False)
-        return await self._answer(_VOTES, target, sender, text if options else None, at_ms)
+        return await self._keep_answer(_VOTES, target, sender, text if options else None, at_ms)
 
     async def record_participants(self, change: Participation) -> None:
         async with self._connections.write() as tx:
@@ -127,16 +127,16 @@ class InboundTable:
     async def reactions(
         self, workspace_id: str, session_id: str, message_id: str
     ) -> Sequence[Reaction]:
-        rows = await self._answers(_REACTIONS, "emoji", workspace_id, session_id, message_id)
+        rows = await self._read_answers(_REACTIONS, "emoji", workspace_id, session_id, message_id)
         return [Reaction(sender=row[0], emoji=row[1], at_ms=row[2]) for row in rows]
 
     async def votes(self, workspace_id: str, session_id: str, message_id: str) -> Sequence[Vote]:
-        rows = await self._answers(_VOTES, "options", workspace_id, session_id, message_id)
+        rows = await self._read_answers(_VOTES, "options", workspace_id, session_id, message_id)
         return [
             Vote(sender=row[0], options=tuple(json.loads(row[1])), at_ms=row[2]) for row in rows
         ]
 
-    async def _answers(
+    async def _read_answers(
         self, table: str, column: str, workspace_id: str, session_id: str, message_id: str
     ) -> Sequence[Row]:
         own = await self._connections.read(_OWN, (message_id, session_id, workspace_id))
@@ -149,7 +149,7 @@ class InboundTable:
             (own[0][0],),
         )
 
-    async def _answer(
+    async def _keep_answer(
         self, table: str, target: Target, sender: str, value: str | None, at_ms: int
     ) -> bool:
         """Keep what somebody says to a message, or drop it (None), and tell of it."""
@@ -165,10 +165,10 @@ class InboundTable:
             if changed:
                 event = _ANSWERED[table]
                 more = {"contact_id": contact.uuid, "removed": value is None}
-                await self._tell(tx, event, found.ref, more, target.now_ms)
+                await self._tell_of(tx, event, found.ref, more, target.now_ms)
             return changed
 
-    async def _tell(
+    async def _tell_of(
         self, tx: Transaction, event: EventType, ref: MessageRef, more: dict[str, Any], now_ms: int
     ) -> None:
         payload = {"message_id": ref.uuid, "chat_id": ref.chat, "kind": ref.kind, **more}

@@ -79,9 +79,10 @@ class MessageTable:
             )
             if new.fetch:
                 await tx.change(
-                    "INSERT INTO media_downloads (message_id, whatsapp_session_id, created_at)"
-                    " VALUES (?, ?, ?)",
-                    (key, session.id, new.now_ms),
+                    "INSERT INTO media_downloads"
+                    " (message_id, workspace_id, whatsapp_session_id, created_at)"
+                    " VALUES (?, ?, ?, ?)",
+                    (key, session.workspace, session.id, new.now_ms),
                 )
             await tx.change(
                 "UPDATE whatsapp_sessions SET last_activity_at = ? WHERE id = ?",

@@ -81,6 +81,7 @@ class World:
     data: DataDir
     store: SqliteStore
     archives: MoodyDisk
+    media: MediaFiles
     fleet: compose.FleetPort
     board: LiveBoard
     telemetry: Telemetry
@@ -222,6 +223,7 @@ async def world(
             data=data,
             store=store,
             archives=archives,
+            media=media,
             fleet=fleet,
             board=board,
             telemetry=telemetry,

@@ -28,8 +28,11 @@ function wafleetReading({ requireConnected, requireBindings }) {
     return { items, next: rest.length > limit ? rest[limit - 1] : null };
   }
 
-  /** @param {any} chat */
-  const nameOf = (chat) => chat.formattedTitle || chat.name || null;
+  /** @param {any} chat @returns {string | null} */
+  function nameOf(chat) {
+    const contact = /** @type {any} */ (WPP.whatsapp.ContactStore.get(chat.id));
+    return chat.formattedTitle || chat.name || contact?.name || contact?.pushname || null;
+  }
 
   /** @param {{jid: string}} args */
   async function checkContact({ jid }) {
