@@ -158,7 +158,8 @@ function wafleetReading({ requireConnected, requireBindings }) {
     const found = /** @type {any[]} */ (
       await WPP.chat.getMessages(chat.id.toString(), before === null ? options : { ...options, id: before })
     );
-    found.sort((one, other) => (other.t ?? 0) - (one.t ?? 0));
+    // they come oldest first; many may be of the same second
+    found.reverse().sort((one, other) => (other.t ?? 0) - (one.t ?? 0));
     const shown = found.slice(0, limit);
     return {
       items: shown.filter((msg) => msg.type === 'revoked' || !WAFLEET_SYSTEM_KINDS.has(msg.type)).map(entry),
