@@ -124,14 +124,25 @@ class Bridge:
         return timer
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]], timeout: float) -> T:
-        """Run `work` on the loop and block for its result: only for a dying actor's last act.
+        """Run `work` on the loop and block for its result.
 
-        Raises TimeoutError (the work goes on), BridgeClosed, or what the work raises.
+        Only for a dying actor's last act, and in threads that have nothing else to do. Raises
+        TimeoutError (the work goes on), BridgeClosed, or what the work raises.
         """
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
         if not self._submit(lambda: self._start_blocking(work, future)):
             raise BridgeClosed(f"The {self._name} loop takes no calls any more.")
         return future.result(timeout)
+
+    async def ask(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run `work` on the loop and await its result on the caller's own.
+
+        It goes on if the caller is cancelled. Raises BridgeClosed, or what the work raises.
+        """
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        if not self._submit(lambda: self._start_blocking(work, future)):
+            raise BridgeClosed(f"The {self._name} loop takes no calls any more.")
+        return await asyncio.shield(asyncio.wrap_future(future))
 
     async def close(self, timeout: float) -> int:
         """Refuse calls from now on, wait for running ones, cancel the rest; return how many."""

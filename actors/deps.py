@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from actors.browser.driver import Browser, BrowserDriver, SessionPaths
     from actors.browser.profile_care import ProfileCare
     from actors.delivery import DeliveryRules
+    from actors.fetching import MediaDesk
     from actors.health_book import HealthBook
     from actors.health_state import HealthRules
     from actors.live import LiveBoard
@@ -40,6 +41,20 @@ class SessionTimeouts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InboundRules:
+    """What is done with what comes in.
+
+    Whether files are fetched, up to which size, how many at once in the whole node; whether calls
+    are rejected.
+    """
+
+    fetch: bool
+    most_bytes: int
+    at_once: int
+    reject_calls: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionDeps:
     """What every session actor is given; one for the whole fleet."""
 
@@ -52,6 +67,8 @@ class SessionDeps:
     archives: Archives
     archive_times: ArchiveTimes
     profiles: ProfileCare
+    inbound: InboundRules
+    desk: MediaDesk
     health: HealthBook
     health_rules: HealthRules
     driver: BrowserDriver

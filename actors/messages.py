@@ -11,9 +11,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.care_messages import CareMessage
+from actors.page_messages import ReadPage
 
 if TYPE_CHECKING:
     from actors.browser.driver import BrowserFact
+    from actors.browser.reading import PageAnswer
     from actors.pressure import Cause
 
 
@@ -44,6 +46,13 @@ class Archived(Done):
     bytes: int
     pause_seconds: float
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRead(Done):
+    """The page answered a question."""
+
+    value: PageAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +193,7 @@ SessionMessage = (
     | RefreshQr
     | QrAnswered
     | SendAnswered
+    | ReadPage
     | BrowserReported
     | CareMessage
 )
@@ -365,6 +375,7 @@ FleetMessage = (
     | OutboxChanged
     | ArchiveSession
     | RefreshQr
+    | ReadPage
     | ChildExited
     | ChildUp
     | ChildStable

@@ -1,4 +1,7 @@
-"""What a session has its page do: load, load anew, take the login back, unlink; and the answers."""
+"""What a session has its browser do: load the page, load it anew, take the login back, unlink, end.
+
+And what the answers mean.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, assert_never
 import structlog
 
 from actors import events
-from actors.browser.driver import ConnectionLost, PageGone, PageRefused, PageUnreachable
+from actors.browser.driver import (
+    ConnectionLost,
+    PageGone,
+    PageRefused,
+    PageUnreachable,
+    StopReport,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +33,7 @@ log = structlog.get_logger(__name__)
 SLACK: Final = 15.0
 """Above the browser's own deadlines."""
 
-PageEffect = events.Open | events.Reload | events.TakeOver | events.Unlink
+PageEffect = events.Open | events.Reload | events.TakeOver | events.Unlink | events.StopBrowser
 
 
 class PageOwner(Protocol):
@@ -32,7 +41,9 @@ class PageOwner(Protocol):
 
     def the_browser(self) -> Browser: ...
 
-    def happened(self, event: events.CallFailed | events.LogoutDone) -> None: ...
+    def happened(
+        self, event: events.CallFailed | events.LogoutDone | events.BrowserStopped
+    ) -> None: ...
 
 
 class PageCalls:
@@ -59,8 +70,27 @@ class PageCalls:
                 self._place(browser.take_over, self._taken_over, timeouts.call)
             case events.Unlink():
                 self._place(browser.logout, self._unlinked, timeouts.call)
+            case events.StopBrowser(at_once=at_once):
+                self._stop(browser, 0.0 if at_once else timeouts.stop)
             case _:
                 assert_never(effect)
+
+    def _stop(self, browser: Browser, timeout: float) -> None:
+        then = partial(self._stopped, browser)
+        self._place(partial(browser.stop, timeout), then, timeout)
+
+    def _stopped(self, browser: Browser, outcome: Outcome) -> None:
+        report = outcome.value
+        if isinstance(report, StopReport):
+            if report.forced:
+                self._deps.telemetry.forced_stops.inc()
+            log.info("browser_stopped", forced=report.forced, seconds=round(report.seconds, 3))
+            if report.survivors:
+                log.error("browser_survived", pids=list(report.survivors))
+        else:
+            log.error("browser_stop_failed", error=type(outcome.error).__name__)
+            browser.kill()
+        self._owner.happened(events.BrowserStopped())
 
     def _place(
         self, work: Callable[[], Any], then: Callable[[Outcome], None], timeout: float

@@ -24,8 +24,8 @@ from actors.browser.driver import (
     PageCrashed,
     ServerHeard,
     SocketChanged,
-    StopReport,
 )
+from actors.browser.happenings import PollVoted, ReactionChanged
 from actors.calls import Calls
 from actors.care_messages import CollectGarbage, KillBrowser, NoteStorage
 from actors.caring import Caring
@@ -55,6 +55,7 @@ from actors.messages import (
     TimerFired,
 )
 from actors.page_calls import PageCalls
+from actors.page_messages import ReadPage
 from actors.publisher import Publisher
 from actors.qr_desk import QrDesk
 from actors.recorder import Recorder
@@ -99,7 +100,7 @@ class SessionActor(ChildActor):
             recorder=self._recorder,
         )
         self._recycling = Recycling(self, self._archivist)
-        self._inbox = Inbox(session_id=child_id, deps=deps, recorder=self._recorder)
+        self._inbox = Inbox(owner=self, calls=self._calls, deps=deps, recorder=self._recorder)
         self._caring = Caring(
             owner=self, calls=self._calls, deps=deps, slot=self._slot, recorder=self._recorder
         )
@@ -145,16 +146,23 @@ class SessionActor(ChildActor):
                 self._told_to_stop(message)
             case OutboxChanged() | SendAnswered():
                 self._courier.handle(message)
-            case ArchiveSession(reply=reply):
-                self._archivist.asked(reply)
             case RecycleProposed() | CollectGarbage() | KillBrowser() | NoteStorage():
                 self._caring.handle(message)
-            case RefreshQr() | QrAnswered():
-                self._qr.handle(message, self._state)
+            case ArchiveSession() | RefreshQr() | QrAnswered() | ReadPage():
+                self._asked(message)
             case TimerFired():
                 self._timer_fired(message)
             case _:
                 assert_never(message)
+
+    def _asked(self, message: ArchiveSession | RefreshQr | QrAnswered | ReadPage) -> None:
+        match message:
+            case ArchiveSession(reply=reply):
+                self._archivist.asked(reply)
+            case RefreshQr() | QrAnswered():
+                self._qr.handle(message, self._state)
+            case ReadPage():
+                self._inbox.read(message)
 
     def _told_to_stop(self, stop: StopSession) -> None:
         if stop.kind in {StopKind.RESTART, StopKind.RECYCLE}:
@@ -178,6 +186,8 @@ class SessionActor(ChildActor):
                 self._health.timer_fired(timer.name, timer.number)
             case "qr":
                 self._qr.timer_fired(timer.number)
+            case "media":
+                self._inbox.timer_fired()
             case "final":
                 log.error("final_status_not_written")
                 self._leave()
@@ -192,14 +202,9 @@ class SessionActor(ChildActor):
 
     def _fact(self, fact: BrowserFact) -> None:
         match fact:
-            case MessageReceived():
-                self._health.heard(ack=False)
-                self._inbox.message(fact)
-            case AckChanged():
-                if fact.ack >= 1:  # a refusal may be the page's own
-                    self._health.heard(ack=True)
-                self._inbox.acks(fact)
-            case ServerHeard():
+            case AckChanged() if fact.ack >= 1:  # a refusal may be the page's own
+                self._health.heard(ack=True)
+            case MessageReceived() | ServerHeard() | ReactionChanged() | PollVoted():
                 self._health.heard(ack=False)
             case PageCrashed() if not self._state.stale:
                 self._health.trouble("page_crashed")
@@ -207,6 +212,7 @@ class SessionActor(ChildActor):
                 self._publisher.proven(self._deps.now_ms())
             case _:
                 pass
+        self._inbox.take(fact)
         if not self._health.withholds(fact, self._state):
             self._step(fact)
 
@@ -229,10 +235,12 @@ class SessionActor(ChildActor):
         if before.phase is Phase.CONNECTED and state.phase is not Phase.CONNECTED:
             self._courier.halt()
             self._archivist.disconnected()
+            self._inbox.disconnected()
         if state.phase in {Phase.STOPPING, Phase.ENDED}:
             self._archivist.leaving()
         if state.phase is Phase.CONNECTED and before.phase is not Phase.CONNECTED:
             self._archivist.connected(self.the_browser())
+            self._inbox.connected(self.the_browser())
             self.tell_parent(ChildStable(child_id=self.child_id, incarnation=self.incarnation))
         if well(state) and not well(before):
             self._archivist.proven()
@@ -248,8 +256,8 @@ class SessionActor(ChildActor):
                 self._launching.begin()
             case events.Open() | events.Reload() | events.TakeOver() | events.Unlink():
                 self._page.perform(effect)
-            case events.StopBrowser(at_once=at_once):
-                self._stop_browser(0.0 if at_once else self._deps.timeouts.stop)
+            case events.StopBrowser():
+                self._page.perform(effect)
             case events.ArmTimer(seconds=seconds):
                 self._arm_phase_timer(seconds)
             case events.Deliver():
@@ -271,24 +279,6 @@ class SessionActor(ChildActor):
             raise RuntimeError("an effect needs a browser and there is none")
         return browser
 
-    def _stop_browser(self, timeout: float) -> None:
-        work = partial(self.the_browser().stop, timeout)
-        deadline = timeout + STOP_SLACK
-        self._calls.place(self._deps.browsers, work, self._browser_stopped, deadline=deadline)
-
-    def _browser_stopped(self, outcome: Outcome) -> None:
-        report = outcome.value
-        if isinstance(report, StopReport):
-            if report.forced:
-                self._deps.telemetry.forced_stops.inc()
-            log.info("browser_stopped", forced=report.forced, seconds=round(report.seconds, 3))
-            if report.survivors:
-                log.error("browser_survived", pids=list(report.survivors))
-        else:
-            log.error("browser_stop_failed", error=type(outcome.error).__name__)
-            self.the_browser().kill()
-        self._step(events.BrowserStopped())
-
     def _finish(self) -> None:
         """Let everything be written, then end; the slot is closed in release()."""
         self._courier.abandon()
@@ -300,11 +290,9 @@ class SessionActor(ChildActor):
         self.exit(exit_.kind, exit_.cause, exit_.detail)
 
     def dropped(self, message: SessionMessage) -> None:
-        """Answer who asks too late for an archive or a QR code."""
-        if isinstance(message, ArchiveSession):
-            self._archivist.asked(message.reply)
-        elif isinstance(message, RefreshQr):
-            self._qr.handle(message, self._state)
+        """Answer who asks too late for an archive, a QR code or the page."""
+        if isinstance(message, ArchiveSession | RefreshQr | ReadPage):
+            self._asked(message)
 
     # ---- what its parts ask, and timers ----------------------------------------------------------
 
@@ -338,6 +326,10 @@ class SessionActor(ChildActor):
         """The archivist: wake me then, and tell me the number."""
         fired = TimerFired(name="archive", number=number)
         return self._deps.main.after(seconds, self.actor_ref, fired)
+
+    def arm_media_timer(self, seconds: float) -> None:
+        """The inbox: wake me then."""
+        self._arm_once("media", seconds)
 
     def arm_recycle_deadline(self, seconds: float) -> None:
         """A planned restart: wake it then."""

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from actors.telemetry_capacity import CapacityTelemetry
 from actors.telemetry_care import CareTelemetry
 from actors.telemetry_health import HealthTelemetry
+from actors.telemetry_inbound import InboundTelemetry
 from actors.telemetry_safekeeping import SafekeepingTelemetry
 
 
@@ -18,6 +19,7 @@ class Telemetry:
         self.safekeeping = SafekeepingTelemetry(self.registry)
         self.care = CareTelemetry(self.registry)
         self.health = HealthTelemetry(self.registry)
+        self.inbound = InboundTelemetry(self.registry)
         self.capacity = CapacityTelemetry(self.registry)
         self.launches = Counter(
             "wafleet_browser_launches",

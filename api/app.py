@@ -13,6 +13,7 @@ from api.health import HealthRoutes
 from api.history import HistoryRoutes
 from api.key_routes import KeyRoutes
 from api.media import MediaRoutes
+from api.message_files import MessageFileRoutes
 from api.messages import MessageRoutes
 from api.metrics import HttpMetrics, MetricsRoutes
 from api.middleware import answer_problems, observe, set_safe_headers
@@ -23,6 +24,7 @@ from api.ports import ApiDeps
 from api.pressure import PressureRoutes
 from api.qr import QrRoutes
 from api.queue import QueueRoutes
+from api.reading import ReadingRoutes
 from api.recorder import AccessRecorder, record_access
 from api.rules import without_rule
 from api.sessions import SessionRoutes
@@ -74,6 +76,8 @@ def build_app(deps: ApiDeps) -> web.Application:
         OutboxRoutes(deps, accepting),
         QueueRoutes(deps),
         MediaRoutes(deps),
+        MessageFileRoutes(deps),
+        ReadingRoutes(deps),
         QrRoutes(deps),
         NumberRoutes(deps),
         HistoryRoutes(deps),

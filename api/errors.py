@@ -15,6 +15,10 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     404  session_not_found     no such session, or it was deleted
     404  message_not_found     no such message in that session
     404  media_not_found       no such upload in this workspace, or its time was over
+    404  media_not_kept        the message has no file, or none that was kept
+    404  media_failed          its file could not be fetched and never will; `reason` says why
+    404  chat_unknown          WhatsApp Web has no such chat or group
+    404  place_unknown         `before` names no place of that list
     404  key_not_found         no such API key
     405  method_not_allowed    the path exists; the Allow header lists its methods
     408  body_timeout          the body did not arrive in time
@@ -28,6 +32,8 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     409  reconnect_not_permitted  not in this state; members as above
     409  message_state_wrong   too late or too early for what was asked; message_state says why
     409  idempotency_in_flight a request with this key is being worked on; Retry-After
+    409  media_pending         the message's file is still to be fetched; Retry-After
+    409  not_connected         only a connected session can be asked for that
     409  <the fleet's code>    the fleet refused the command; its sentence is the detail
     410  message_gone          accepted under this key and not kept any more; not sent again
     413  body_too_large        more bytes than the limit
@@ -38,12 +44,14 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     422  media_unreachable     the file could not be fetched from its address
     429  plan_limit_reached    no more messages today (UTC); Retry-After, members as above
     429  qr_limited            too many QR windows; Retry-After, next_at, limit
+    500  media_unreadable      a kept file is damaged, or its key is missing; `reason`
     500  internal_error        a fault of wafleet; the log has it under the request id
     503  storage_busy          the database is held by another program; Retry-After
     503  storage_unusable      the database can't be used; the log says why
     503  storage_failed        the database failed otherwise; the log says why
     503  media_busy            too many uploads at once; Retry-After
     503  fleet_down            the supervisor does not run or is stopping; Retry-After
+    503  page_busy, page_unresponsive  the session's page does not answer now; Retry-After
     503  service_down          a part of wafleet is being started again; Retry-After
     503  not_alive, not_ready  /healthz and /readyz; `checks` says which part
     504  fleet_timeout         no answer in time; the command goes on, ask for the session later

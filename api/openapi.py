@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
@@ -11,6 +10,8 @@ from pydantic.json_schema import models_json_schema
 
 from api.errors import PROBLEM_TYPE
 from api.idempotency import HEADER
+from api.openapi_reading import READING_OPERATIONS
+from api.operation import Operation
 from api.parsing import read_query
 from api.pressure import PressureOut
 from api.rules import CLOSED, rule_of
@@ -54,6 +55,7 @@ _PARAMETERS: Final = {
     "session": "The session's id or name.",
     "message": "The message's id.",
     "media": "The upload's id.",
+    "jid": "The chat's or group's jid, or a phone number.",
     "key": "The key's id.",
 }
 
@@ -67,24 +69,6 @@ _IDEMPOTENCY_KEY: Final = {
     ),
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One route as documented; `media_type` is what it answers with where that is not JSON.
-
-    `repeatable`: under an Idempotency-Key it is carried out once, however often it is sent.
-    """
-
-    method: str
-    path: str
-    summary: str
-    status: int = 200
-    body: type[BaseModel] | None = None
-    query: type[BaseModel] = NoQuery
-    answer: type[BaseModel] | None = None
-    media_type: str | None = None
-    repeatable: bool = False
 
 
 _ONE: Final = "/v1/sessions/{session}"
@@ -193,6 +177,7 @@ OPERATIONS: Final = (
         query=QueueQuery,
         answer=QueueOut,
     ),
+    *READING_OPERATIONS,
     Operation(method="get", path=f"{_ONE}/qr", summary="The QR code on show.", answer=QrOut),
     Operation(
         method="get",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from actors.live import LiveBoard
     from actors.messages import Answer, FleetMessage, Reply
+    from storage.media import MediaStore
     from storage.uploads import Uploads
 
 
@@ -67,7 +68,8 @@ class ApiDeps:
     the loops make progress. `command_deadline` (seconds) bounds the wait for the fleet's answer,
     `body_deadline` (seconds) the reading of a request's body. `max_body_bytes` has to leave room
     for 65,536 characters of text, escaped; uploads have limits of their own. `net_rules` say where
-    files may be fetched from. `usage` is what /metrics shows of sessions' sizes.
+    files may be fetched from. `media` has the files of messages, `usage` is
+    what /metrics shows of sessions' sizes.
     """
 
     store: Storage
@@ -80,6 +82,7 @@ class ApiDeps:
     telemetry: CollectorRegistry
     version: str
     progress: Callable[[], bool]
+    media: MediaStore
     uploads: Uploads
     net_rules: NetRules = field(default_factory=NetRules)
     max_body_bytes: int = 1024 * 1024

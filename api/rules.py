@@ -45,6 +45,7 @@ def _verb(verb: str) -> tuple[tuple[str, str], Rule]:
 
 
 _READ: Final = Rule(scope=Scope.SESSION_READ)
+_MESSAGE_READ: Final = Rule(scope=Scope.MESSAGE_READ)
 _QR: Final = Rule(scope=Scope.SESSION_WRITE, action="qr.view")
 _RESOLVE: Final = Rule(scope=Scope.MESSAGE_SEND, action="message.resolve")
 _VERBS: Final = (
@@ -93,6 +94,17 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = MappingProxyType(
         ("GET", f"{_ONE}/queue"): Rule(scope=Scope.MESSAGE_READ),
         ("POST", "/v1/media"): Rule(scope=Scope.MESSAGE_SEND, action="media.upload"),
         ("GET", "/v1/media/{media}"): Rule(scope=Scope.MESSAGE_SEND),
+        **{
+            ("GET", f"{_MESSAGES}/{{message}}/{part}"): _MESSAGE_READ
+            for part in ("media", "reactions", "votes")
+        },
+        # Who may write to a number may ask whether it is there.
+        ("GET", f"{_ONE}/contacts/check"): Rule(scope=Scope.MESSAGE_SEND),
+        ("GET", f"{_ONE}/contacts"): _MESSAGE_READ,
+        ("GET", f"{_ONE}/chats"): _MESSAGE_READ,
+        ("GET", f"{_ONE}/chats/{{jid}}/messages"): _MESSAGE_READ,
+        ("GET", f"{_ONE}/groups"): _MESSAGE_READ,
+        ("GET", f"{_ONE}/groups/{{jid}}"): _MESSAGE_READ,
         ("GET", "/v1/numbers"): _READ,
         ("GET", "/v1/events"): _READ,
         ("GET", "/v1/audit"): Rule(scope=Scope.AUDIT_READ, whole=True),

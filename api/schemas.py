@@ -329,7 +329,10 @@ class MessageError(_Answer):
 
 
 class MessageOut(_Answer):
-    """One message, outbound or inbound; `priority` is null for inbound ones."""
+    """One message, outbound or inbound; what is in `content` depends on its kind.
+
+    `priority` is null for inbound ones.
+    """
 
     id: str
     session_id: str
@@ -338,6 +341,7 @@ class MessageOut(_Answer):
     sender: str | None = Field(alias="from")
     text: str
     kind: str
+    content: dict[str, Any]
     state: MessageState
     error: MessageError | None
     attempts: int
@@ -349,6 +353,8 @@ class MessageOut(_Answer):
     sent_at: str | None
     delivered_at: str | None
     read_at: str | None
+    edited_at: str | None
+    revoked_at: str | None
 
 
 class AcceptedOut(MessageOut):

@@ -156,6 +156,7 @@ def message_fields(row: MessageRow) -> dict[str, object]:
         "sender": row.sender,
         "text": row.body,
         "kind": row.kind,
+        "content": dict(row.content),
         "state": row.state,
         "error": error,
         "attempts": row.attempts,
@@ -167,6 +168,8 @@ def message_fields(row: MessageRow) -> dict[str, object]:
         "sent_at": _optional(row.sent_ms),
         "delivered_at": _optional(row.delivered_ms),
         "read_at": _optional(row.read_ms),
+        "edited_at": _optional(row.edited_ms),
+        "revoked_at": _optional(row.revoked_ms),
     }
 
 

@@ -16,6 +16,7 @@ from config.care import CareSettings
 from config.delivery import DeliverySettings
 from config.fields import Count, Place, Seconds, Text, Words, count, field, seconds
 from config.health import HealthSettings
+from config.inbound import InboundSettings
 from config.safekeeping import SafekeepingSettings
 from config.sending import SendingSettings
 from config.sources import PREFIX, Written
@@ -47,6 +48,7 @@ class Settings(
     CareSettings,
     DeliverySettings,
     HealthSettings,
+    InboundSettings,
     SafekeepingSettings,
     SendingSettings,
     BaseSettings,

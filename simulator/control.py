@@ -51,9 +51,15 @@ class Control:
                 web.post("/contacts", self._add_contact),
                 web.get("/contacts/{number}/messages", self._contact_messages),
                 web.post("/contacts/{number}/messages", self._contact_sends),
+                web.post("/contacts/{number}/edits", self._contact_edits),
+                web.post("/contacts/{number}/revokes", self._contact_revokes),
+                web.post("/contacts/{number}/reactions", self._contact_reacts),
+                web.post("/contacts/{number}/votes", self._contact_votes),
+                web.post("/contacts/{number}/calls", self._contact_calls),
                 web.get("/groups", self._groups),
                 web.post("/groups", self._add_group),
                 web.post("/groups/{group}/messages", self._group_sends),
+                web.post("/groups/{group}/participants", self._change_members),
                 web.get("/log", self._log),
                 web.get("/faults", self._faults),
                 web.post("/faults", self._set_fault),
@@ -112,6 +118,35 @@ class Control:
         body = await _body(request, req.ContactSends)
         sent = self.desk.contact_sends(request.match_info["number"], body)
         return web.json_response({"id": sent}, status=201)
+
+    async def _contact_edits(self, request: web.Request) -> web.Response:
+        body = await _body(request, req.ContactEdits)
+        self.desk.contact_edits(request.match_info["number"], body)
+        return web.json_response({}, status=201)
+
+    async def _contact_revokes(self, request: web.Request) -> web.Response:
+        body = await _body(request, req.ContactRevokes)
+        self.desk.contact_revokes(request.match_info["number"], body)
+        return web.json_response({}, status=201)
+
+    async def _contact_reacts(self, request: web.Request) -> web.Response:
+        body = await _body(request, req.ContactReacts)
+        self.desk.contact_reacts(request.match_info["number"], body)
+        return web.json_response({}, status=201)
+
+    async def _contact_votes(self, request: web.Request) -> web.Response:
+        body = await _body(request, req.ContactVotes)
+        self.desk.contact_votes(request.match_info["number"], body)
+        return web.json_response({}, status=201)
+
+    async def _contact_calls(self, request: web.Request) -> web.Response:
+        body = await _body(request, req.ContactCalls)
+        call = self.desk.contact_calls(request.match_info["number"], body)
+        return web.json_response({"id": call}, status=201)
+
+    async def _change_members(self, request: web.Request) -> web.Response:
+        body = await _body(request, req.ChangeMembers)
+        return web.json_response(self.desk.change_members(request.match_info["group"], body))
 
     async def _groups(self, _request: web.Request) -> web.Response:
         return web.json_response({"groups": self.desk.groups()})

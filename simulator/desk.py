@@ -124,6 +124,23 @@ class Desk:
             extra = {**delivery.attach(body.media, body.mimetype), **caption, **extra}
         return delivery.inbound(contact, body.to, body.text, body.type, extra)
 
+    def contact_edits(self, number: str, body: req.ContactEdits) -> None:
+        self._hub.deeds.edit(self._world.contact(number), body.to, body.id, body.text)
+        self._changed()
+
+    def contact_revokes(self, number: str, body: req.ContactRevokes) -> None:
+        self._hub.deeds.revoke(self._world.contact(number), body.to, body.id)
+        self._changed()
+
+    def contact_reacts(self, number: str, body: req.ContactReacts) -> None:
+        self._hub.deeds.react(self._world.contact(number), body.to, body.id, body.emoji)
+
+    def contact_votes(self, number: str, body: req.ContactVotes) -> None:
+        self._hub.deeds.vote(self._world.contact(number), body.to, body.id, body.options)
+
+    def contact_calls(self, number: str, body: req.ContactCalls) -> str:
+        return self._hub.deeds.call(self._world.contact(number), body.to, video=body.video)
+
     def groups(self) -> list[dict[str, Any]]:
         return [{**asdict(g), "jid": group_jid(g.id)} for g in self._world.groups.values()]
 
@@ -137,6 +154,16 @@ class Desk:
         group = self._world.group(group_id)
         sender = self._world.require_person(body.sender)
         return self._hub.delivery.inbound(sender, group.id, body.text, body.type, body.extra)
+
+    def change_members(self, group_id: str, body: req.ChangeMembers) -> dict[str, Any]:
+        group = self._world.group(group_id)
+        members = [self._world.require_person(number) for number in body.participants]
+        if not members:
+            raise InvalidRequestError("missing_field", "Name at least one participant.")
+        by = members[0] if body.by is None else self._world.require_person(body.by)
+        self._hub.deeds.change_members(group, body.action, members, by)
+        self._changed()
+        return {**asdict(group), "jid": group_jid(group.id)}
 
     # faults
 

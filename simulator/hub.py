@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from simulator import wire
 from simulator.connection import Connection
+from simulator.deeds import Deeds
 from simulator.delivery import Delivery
 from simulator.entities import Account, Device, Frame, Stanza
 from simulator.errors import NotFoundError, WireError
@@ -28,6 +29,7 @@ class Hub:
         self.connections: dict[int, Connection] = {}
         self.linking = Linking(core)
         self.delivery = Delivery(core, self)
+        self.deeds = Deeds(core, self)
         self._member = Member(core, self.delivery)
         self._core = core
         self._online: dict[str, Connection] = {}

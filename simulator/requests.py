@@ -1,7 +1,7 @@
 """Bodies that the control API takes; unknown fields are refused."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from simulator.options import Addressing, Receipts, Reply
 
@@ -77,6 +77,56 @@ class ContactSends:
     media: str | None = None
     mimetype: str = "application/octet-stream"
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactEdits:
+    """``to`` as in ContactSends, ``id`` a message of the contact's."""
+
+    to: str
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactRevokes:
+    to: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactReacts:
+    """``id`` is any message of the chat; no ``emoji`` takes the reaction back."""
+
+    to: str
+    id: str
+    emoji: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactVotes:
+    """``options`` are the names of all that is chosen."""
+
+    to: str
+    id: str
+    options: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactCalls:
+    """``to`` is an account's number."""
+
+    to: str
+    video: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeMembers:
+    """``by`` is a number; without it the first of the participants does it to himself."""
+
+    action: Literal["add", "remove", "join", "leave"]
+    participants: list[str]
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ link_code_issued, link_code_used, device_linked, login, login_refused, logout,
 message_received_from_client, duplicate_suppressed, message_rejected, ack_sent, ack_lost,
 ack_dropped, receipt, contact_received, inbound_queued, inbound_delivered, read_by_client,
 exists_query, phone_sent, presence, revoked, edited, reacted, voted, call_rejected,
-auto_scan_missed, contact_created, account_created, group_created, fault_set, fault_cleared,
+auto_scan_missed, contact_edited, contact_revoked, contact_reacted, contact_voted, call_placed,
+members_changed, contact_created, account_created, group_created, fault_set, fault_cleared,
 frame_swallowed, bad_frame.
 """
 

@@ -14,6 +14,10 @@ Server to client:
 * ``ack`` {id, t, ack} and ``nack`` {id, error}: the server took, or refused, a sent message.
 * ``receipt`` {stanza, chat, id, ack, participant, t, remaining} and ``message`` {stanza, msg}:
   stay queued until the client confirms with ``confirm``.
+* ``edited`` {field, text, at_ms}, ``revoked``, ``reacted`` {emoji, at_ms}, ``voted`` {options,
+  at_ms}, each with {stanza, id, chat, from_me, author, sender}: somebody did this to a message;
+  ``members`` {stanza, chat, action, by, members, participants}. They stay queued likewise.
+* ``call`` {id, from, video, t}: rings on connected pages only.
 * ``logged_out`` {reason, code}, ``conflict``, ``blocked`` {state}, ``needs_update``,
   ``hang`` {duration_ms}, ``grow`` {mb_per_s, limit_mb}, ``pong`` {n}.
 """

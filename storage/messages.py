@@ -3,6 +3,17 @@
 `body` is what a person wrote: the text, or the caption of media; `content` holds what else the kind
 has, as JSON (reply, mentions, place, options of a poll), never binary data: media are files, see
 storage.media. Jids in `content` are personal data, as `chat` and `sender` are: erasure empties it.
+
+Inbound kinds are text, image, video, document, audio, voice, sticker, location, contact and poll;
+what WhatsApp has beside these keeps WhatsApp's own word for it. Their content, as far as it is
+told:
+
+    image, video, document, audio, voice, sticker
+              file: mimetype, bytes, filename, seconds, as the sender says; view_once, gif
+    location  latitude, longitude (degrees), name, address, live
+    contact   contacts: name, phone (a jid), vcard
+    poll      question, options, selectable (how many one may choose, 0: all)
+    any       reply: wa_id, from; mentions (jids); forwarded
 """
 
 from __future__ import annotations
@@ -103,7 +114,10 @@ class NewOutbound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewInbound:
-    """A message that a contact sent; repeats of the same (session, chat, wa_id) are stored once."""
+    """A message that a contact sent; repeats of the same (session, chat, wa_id) are stored once.
+
+    `fetch`: it came with a file that is to be fetched; see storage.inbound.
+    """
 
     session_id: str
     chat: str
@@ -114,3 +128,4 @@ class NewInbound:
     sent_ms: int
     now_ms: int
     content: Mapping[str, Any] = field(default_factory=dict)
+    fetch: bool = False

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from storage.inbound import Inbound
 from storage.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class StatusChange:
     desired: Desired | None = None
 
 
-class Store(Outbox, Protocol):
+class Store(Outbox, Inbound, Protocol):
     """Every write is one transaction; when a call returns, it is on the disk.
 
     A change of a session's or message's state and its event (storage.events) commit together.

@@ -9,6 +9,7 @@ from actors.archive_plan import ArchiveTimes
 from actors.caps import Caps, Pace
 from actors.delivery import DeliveryRules, UnknownPolicy
 from actors.deps import SessionDeps, SessionTimeouts
+from actors.fetching import MediaDesk
 from actors.health_book import HealthBook
 from actors.health_state import HealthRules
 from actors.limiter import LimiterActor, LimiterDeps
@@ -22,7 +23,7 @@ from actors.pressure import Mark, Marks, Needs
 from actors.session import SessionActor
 from actors.state import Limits
 from supervisor import descriptors
-from supervisor.assembly_care import janitor, memory, profile_care
+from supervisor.assembly_care import inbound_rules, janitor, memory, profile_care
 from supervisor.clerk import Clerk
 from supervisor.deps import FleetDeps
 from supervisor.keeper import Keeper
@@ -48,7 +49,7 @@ MB: Final = 1024 * 1024
 
 def session_deps(parts: Parts, profiles: ProfileCare) -> SessionDeps:
     """What every session actor is given."""
-    settings = parts.settings
+    settings, rules = parts.settings, inbound_rules(parts.settings)
     return SessionDeps(
         main=parts.main,
         browsers=parts.browsers,
@@ -61,6 +62,14 @@ def session_deps(parts: Parts, profiles: ProfileCare) -> SessionDeps:
             delay=settings.archive_delay, interval=settings.archive_interval
         ),
         profiles=profiles,
+        inbound=rules,
+        desk=MediaDesk(
+            media=parts.media,
+            store=parts.store,
+            browsers=parts.browsers,
+            rules=rules,
+            now_ms=now_ms,
+        ),
         health=HealthBook(),
         health_rules=_health_rules(parts),
         driver=parts.driver,

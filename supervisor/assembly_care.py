@@ -1,4 +1,4 @@
-"""Who gets which parts and which settings, continued: the janitor and the memory actor."""
+"""Who gets which parts and which settings, continued: what comes in, janitor, memory actor."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from actors.browser.profile_care import ProfileCare
+from actors.deps import InboundRules
 from actors.janitor import FULL, JanitorActor, JanitorDeps, JanitorTimes
 from actors.janitor_plan import JanitorRules, level_at
 from actors.memory import MemoryActor, MemoryDeps
@@ -31,6 +32,16 @@ def profile_care(parts: Parts) -> ProfileCare:
         sessions=parts.data.sessions,
         limit=parts.settings.profile_limit_mb * MB,
         is_live=lambda session_id: parts.board.get(session_id) is not None,
+    )
+
+
+def inbound_rules(settings: Settings) -> InboundRules:
+    """What sessions do with what comes in."""
+    return InboundRules(
+        fetch=settings.media_download,
+        most_bytes=settings.media_max_mb * MB,
+        at_once=settings.media_at_once,
+        reject_calls=settings.reject_calls,
     )
 
 

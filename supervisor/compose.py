@@ -188,6 +188,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             telemetry=telemetry.registry,
             version=VERSION,
             progress=lambda: turning() and not watchdog.is_stuck(FleetSupervisor),
+            media=media,
             usage=parts.usage,
             uploads=uploads,
             max_body_bytes=settings.max_body_bytes,

@@ -44,6 +44,7 @@ from actors.messages import (
     ToService,
     ToSession,
 )
+from actors.page_messages import ReadPage
 from actors.pool_messages import Urgency
 from actors.pressure import Cause, gate_cause
 from actors.state import STOP_REASONS
@@ -117,7 +118,9 @@ class FleetSupervisor(BaseActor):
                 self._start(session_id, reply, Urgency.BOOT if boot else Urgency.PERSON)
             case EndSession():
                 self._end_session(message)
-            case OutboxChanged() | ArchiveSession() | RefreshQr() | ToSession() | ToService():
+            case OutboxChanged() | ArchiveSession() | RefreshQr() | ReadPage():
+                self._relay.pass_on(message)
+            case ToSession() | ToService():
                 self._relay.pass_on(message)
             case RecycleSession(session_id=session_id, incarnation=incarnation):
                 self._recycles.ask(message, self._current(session_id, incarnation))

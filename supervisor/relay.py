@@ -13,6 +13,8 @@ from actors.messages import (
     ToService,
     ToSession,
 )
+from actors.page_messages import ReadPage
+from actors.reading import NOT_CONNECTED
 from supervisor.services import service_down
 
 if TYPE_CHECKING:
@@ -31,20 +33,14 @@ class Relay:
         self._services = services
 
     def pass_on(
-        self, message: OutboxChanged | ArchiveSession | RefreshQr | ToSession | ToService
+        self,
+        message: OutboxChanged | ArchiveSession | RefreshQr | ReadPage | ToSession | ToService,
     ) -> None:
         """Hand it on; who asks for something that is not there is told so."""
         match message:
-            case OutboxChanged(session_id=session_id):
-                self._to_session(session_id, message)
-            case ArchiveSession(session_id=session_id, reply=reply):
-                if not self._to_session(session_id, message):
-                    gone = "The session is not running; start it, then archive it."
-                    answer(reply, Refused(code="not_connected", message=gone))
-            case RefreshQr(session_id=session_id, reply=reply):
-                if not self._to_session(session_id, message):
-                    gone = "The session is not running; start it first."
-                    answer(reply, Refused(code="not_at_qr", message=gone))
+            case OutboxChanged() | ArchiveSession() | RefreshQr() | ReadPage():
+                if not self._to_session(message.session_id, message):
+                    _answer_absent(message)
             case ToSession(session_id=session_id, incarnation=incarnation, message=passed):
                 child = self._children.get(session_id)
                 if child is not None and child.incarnation == incarnation:
@@ -58,6 +54,21 @@ class Relay:
     def _to_session(self, session_id: str, message: object) -> bool:
         child = self._children.get(session_id)
         return child is not None and child.ref is not None and tell(child.ref, message)
+
+
+def _answer_absent(message: OutboxChanged | ArchiveSession | RefreshQr | ReadPage) -> None:
+    """The session does not run; a message that was accepted for it waits in the store."""
+    match message:
+        case ArchiveSession(reply=reply):
+            gone = "The session is not running; start it, then archive it."
+            answer(reply, Refused(code="not_connected", message=gone))
+        case RefreshQr(reply=reply):
+            gone = "The session is not running; start it first."
+            answer(reply, Refused(code="not_at_qr", message=gone))
+        case ReadPage(reply=reply):
+            answer(reply, NOT_CONNECTED)
+        case OutboxChanged():
+            pass
 
 
 def answer(reply: Any, value: Answer) -> None:

@@ -41,6 +41,7 @@ def browser_driver(settings: Settings) -> ChromiumDriver:
                 send=settings.send_timeout,
                 beat=settings.heartbeat_timeout,
                 note=note_timeout(settings),
+                media=settings.media_timeout,
             ),
         )
     )

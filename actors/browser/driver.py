@@ -20,6 +20,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from actors.browser.happenings import Happening
+from actors.browser.reading import Reader
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -157,7 +160,10 @@ class UpdateRequired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageReceived:
-    """A contact's message arrived. `chat` and `sender` are jids, `sent_ms` the sender's clock."""
+    """A contact's message arrived. `chat` and `sender` are jids, `sent_ms` the sender's clock.
+
+    `kind` and `content` are those of storage.messages.
+    """
 
     wa_id: str
     chat: str
@@ -165,6 +171,7 @@ class MessageReceived:
     kind: str
     body: str
     sent_ms: int
+    content: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +199,7 @@ BrowserFact = (
     | MessageReceived
     | AckChanged
     | ServerHeard
+    | Happening
 )
 
 
@@ -274,7 +282,7 @@ class CopyReport:
     bytes: int
 
 
-class Browser(Protocol):
+class Browser(Reader, Protocol):
     """One running Chromium with one WhatsApp page, owned by one incarnation of one session."""
 
     @property

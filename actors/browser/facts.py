@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from actors.browser.contents import decode_content
 from actors.browser.driver import (
     AckChanged,
     BrowserFact,
@@ -18,15 +19,34 @@ from actors.browser.driver import (
     SocketChanged,
     UpdateRequired,
 )
+from actors.browser.happenings import (
+    CallReceived,
+    GroupAction,
+    MessageEdited,
+    MessageRevoked,
+    ParticipantsChanged,
+    PollVoted,
+    ReactionChanged,
+)
+from actors.browser.report_fields import (
+    MAX_MS,
+    Malformed,
+    jid,
+    jids,
+    number,
+    optional,
+    optional_jid,
+    text,
+    word,
+    words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_TEXT: Final = 1_000_000
-MAX_WORD: Final = 1_000
-MAX_ITEMS: Final = 10_000
 MAX_ACK: Final = 10
 MAX_SECONDS: Final = 2**40
+MAX_EMOJI: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +55,6 @@ class Rejected:
 
     event: str
     problem: str
-
-
-class _Malformed(Exception):  # noqa: N818
-    pass
 
 
 def decode_fact(payload: object) -> BrowserFact | Rejected:
@@ -52,7 +68,7 @@ def decode_fact(payload: object) -> BrowserFact | Rejected:
             return Rejected(event, "no such event")
         event = str(name)
         return decoder(report)
-    except _Malformed as problem:
+    except Malformed as problem:
         return Rejected(event, str(problem))
 
 
@@ -72,9 +88,9 @@ def decode_answer(payload: object) -> Answer:
         answer = _parse(payload)
         if answer.get("ok") is True:
             return Answer(ok=True, value=answer.get("value"))
-        code = _word(answer, "code")
-        return Answer(ok=False, code=code, message=_optional(answer, "message") or code)
-    except _Malformed as problem:
+        code = word(answer, "code")
+        return Answer(ok=False, code=code, message=optional(answer, "message") or code)
+    except Malformed as problem:
         return Answer(ok=False, code="bad_answer", message=str(problem))
 
 
@@ -82,19 +98,14 @@ def decode_view(value: object) -> PageView | None:
     """Read the adapter's answer to `look`; None if it means nothing."""
     if not isinstance(value, dict):
         return None
-    socket = _optional(value, "socket")
+    socket = optional(value, "socket")
     if socket is None:
         return None
     try:
-        unacked = _number(value, "unackedMs", 0, MAX_SECONDS) / 1000
-    except _Malformed:
+        unacked = number(value, "unackedMs", 0, MAX_SECONDS) / 1000
+    except Malformed:
         unacked = None
-    return PageView(socket=socket, mode=_optional(value, "mode"), unacked_seconds=unacked)
-
-
-def clean(text: str) -> str:
-    """Replace lone surrogates, which JSON can carry and UTF-8 (files, databases) can't."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return PageView(socket=socket, mode=optional(value, "mode"), unacked_seconds=unacked)
 
 
 # ---- events --------------------------------------------------------------------------------------
@@ -102,29 +113,29 @@ def clean(text: str) -> str:
 
 def _loaded(report: dict[str, Any]) -> PageLoaded:
     return PageLoaded(
-        whatsapp_version=_optional(report, "whatsappVersion"),
-        wajs_version=_optional(report, "wajsVersion") or "unknown",
-        missing=_words(report, "missing"),
-        critical=_words(report, "critical"),
+        whatsapp_version=optional(report, "whatsappVersion"),
+        wajs_version=optional(report, "wajsVersion") or "unknown",
+        missing=words(report, "missing"),
+        critical=words(report, "critical"),
     )
 
 
 def _qr(report: dict[str, Any]) -> QrIssued:
-    return QrIssued(text=_word(report, "text"))
+    return QrIssued(text=word(report, "text"))
 
 
 def _socket(report: dict[str, Any]) -> SocketChanged:
     return SocketChanged(
-        socket=_word(report, "socket"),
-        mode=_optional(report, "mode"),
+        socket=word(report, "socket"),
+        mode=optional(report, "mode"),
         registered=report.get("registered") is True,
         synced=report.get("synced") is True,
-        me=_optional(report, "me"),
+        me=optional(report, "me"),
     )
 
 
 def _logged_out(report: dict[str, Any]) -> LoggedOut:
-    return LoggedOut(reason=_optional(report, "reason"))
+    return LoggedOut(reason=optional(report, "reason"))
 
 
 def _update_required(_report: dict[str, Any]) -> UpdateRequired:
@@ -132,22 +143,90 @@ def _update_required(_report: dict[str, Any]) -> UpdateRequired:
 
 
 def _message(report: dict[str, Any]) -> MessageReceived:
-    body = report.get("body")
     return MessageReceived(
-        wa_id=_word(report, "waId"),
-        chat=_word(report, "chat"),
-        sender=_word(report, "sender"),
-        kind=_word(report, "kind"),
-        body=clean(body[:MAX_TEXT]) if isinstance(body, str) else "",
-        sent_ms=_number(report, "sent", 0, MAX_SECONDS) * 1000,
+        wa_id=word(report, "waId"),
+        chat=word(report, "chat"),
+        sender=word(report, "sender"),
+        kind=word(report, "kind"),
+        body=text(report, "body"),
+        content=decode_content(report.get("content")),
+        sent_ms=number(report, "sent", 0, MAX_SECONDS) * 1000,
     )
 
 
 def _ack(report: dict[str, Any]) -> AckChanged:
-    wa_ids = _words(report, "waIds")
+    wa_ids = words(report, "waIds")
     if not wa_ids:
-        raise _Malformed("waIds is empty")
-    return AckChanged(wa_ids=wa_ids, ack=_number(report, "ack", -1, MAX_ACK))
+        raise Malformed("waIds is empty")
+    return AckChanged(wa_ids=wa_ids, ack=number(report, "ack", -1, MAX_ACK))
+
+
+def _chats(report: dict[str, Any]) -> tuple[str, ...]:
+    chats = jids(report, "chats")
+    if not chats:
+        raise Malformed("chats is empty")
+    return chats
+
+
+def _edited(report: dict[str, Any]) -> MessageEdited:
+    return MessageEdited(
+        wa_id=word(report, "waId"),
+        chats=_chats(report),
+        body=text(report, "body"),
+        at_ms=number(report, "at", 0, MAX_MS),
+    )
+
+
+def _revoked(report: dict[str, Any]) -> MessageRevoked:
+    return MessageRevoked(
+        wa_id=word(report, "waId"),
+        chats=_chats(report),
+        by=optional_jid(report, "by"),
+        at_ms=number(report, "at", 0, MAX_MS),
+    )
+
+
+def _reaction(report: dict[str, Any]) -> ReactionChanged:
+    return ReactionChanged(
+        wa_id=word(report, "waId"),
+        chats=_chats(report),
+        sender=jid(report, "sender"),
+        emoji=(optional(report, "emoji") or "")[:MAX_EMOJI],
+        at_ms=number(report, "at", 0, MAX_MS),
+    )
+
+
+def _vote(report: dict[str, Any]) -> PollVoted:
+    return PollVoted(
+        wa_id=word(report, "waId"),
+        chats=_chats(report),
+        sender=jid(report, "sender"),
+        options=words(report, "options"),
+        at_ms=number(report, "at", 0, MAX_MS),
+    )
+
+
+def _participants(report: dict[str, Any]) -> ParticipantsChanged:
+    action = word(report, "action")
+    if action not in GroupAction.__members__.values():
+        raise Malformed("action is none that is known")
+    return ParticipantsChanged(
+        chat=jid(report, "chat"),
+        action=GroupAction(action),
+        by=optional_jid(report, "by"),
+        members=jids(report, "members"),
+        at_ms=number(report, "at", 0, MAX_MS),
+    )
+
+
+def _call(report: dict[str, Any]) -> CallReceived:
+    return CallReceived(
+        call_id=word(report, "callId"),
+        sender=jid(report, "sender"),
+        video=report.get("video") is True,
+        group=report.get("group") is True,
+        at_ms=number(report, "at", 0, MAX_MS),
+    )
 
 
 def _server_heard(_report: dict[str, Any]) -> ServerHeard:
@@ -155,7 +234,7 @@ def _server_heard(_report: dict[str, Any]) -> ServerHeard:
 
 
 def _adapter_failed(report: dict[str, Any]) -> BrowserFact:
-    raise _Malformed(f"{_word(report, 'where')} failed in the page")
+    raise Malformed(f"{word(report, 'where')} failed in the page")
 
 
 DECODERS: Final[dict[str, Callable[[dict[str, Any]], BrowserFact]]] = {
@@ -166,6 +245,12 @@ DECODERS: Final[dict[str, Callable[[dict[str, Any]], BrowserFact]]] = {
     "update_required": _update_required,
     "message": _message,
     "ack": _ack,
+    "edited": _edited,
+    "revoked": _revoked,
+    "reaction": _reaction,
+    "vote": _vote,
+    "participants": _participants,
+    "call": _call,
     "server_heard": _server_heard,
     "adapter_failed": _adapter_failed,
 }
@@ -176,39 +261,11 @@ DECODERS: Final[dict[str, Callable[[dict[str, Any]], BrowserFact]]] = {
 
 def _parse(payload: object) -> dict[str, Any]:
     if not isinstance(payload, str):
-        raise _Malformed("not a text")
+        raise Malformed("not a text")
     try:
         value = json.loads(payload)
     except (ValueError, RecursionError):
-        raise _Malformed("not JSON") from None
+        raise Malformed("not JSON") from None
     if not isinstance(value, dict):
-        raise _Malformed("not an object")
+        raise Malformed("not an object")
     return value
-
-
-def _optional(report: dict[str, Any], key: str) -> str | None:
-    value = report.get(key)
-    if not isinstance(value, str) or not value:
-        return None
-    return clean(value[:MAX_WORD])
-
-
-def _word(report: dict[str, Any], key: str) -> str:
-    value = _optional(report, key)
-    if value is None:
-        raise _Malformed(f"{key} is no text")
-    return value
-
-
-def _words(report: dict[str, Any], key: str) -> tuple[str, ...]:
-    value = report.get(key)
-    if not isinstance(value, list):
-        return ()
-    return tuple(clean(w[:MAX_WORD]) for w in value[:MAX_ITEMS] if isinstance(w, str) and w)
-
-
-def _number(report: dict[str, Any], key: str, low: int, high: int) -> int:
-    value = report.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise _Malformed(f"{key} is no number from {low} to {high}")
-    return int(value)

@@ -77,7 +77,8 @@ class Deadlines:
     `inject` is how long WhatsApp's module loader may take after the document has loaded, `ready`
     how long wa-js may take from there; then PageLoaded says that they are missing. `copy` is how
     long a browser may stand still while its profile is copied, `beat` how long a sign of life may
-    take, `note` how long a note to self may take to reach its ack.
+    take, `note` how long a note to self may take to reach its ack, `media` how long the page may
+    take to fetch a message's file.
     """
 
     launch: float = 30.0
@@ -89,6 +90,7 @@ class Deadlines:
     copy: float = 10.0
     beat: float = 4.0
     note: float = 15.0
+    media: float = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,13 @@ from actors.browser.page_session import FILE
 PAGE: Final = Path(__file__).parent / "page"
 SCRIPTS: Final = (
     "bindings.js",
+    "content.js",
     "messages.js",
     "kinds.js",
     "sending.js",
     "typing.js",
+    "incoming.js",
+    "reading.js",
     "health.js",
     "adapter.js",
 )

@@ -26,6 +26,7 @@ from actors.browser.driver import (
 from actors.browser.facts import Rejected, decode_answer, decode_fact, decode_view
 from actors.browser.freezer import Freezer
 from actors.browser.launch_args import user_agent_override
+from actors.browser.lists import decode_open_media, decode_page_answer, decode_piece, question
 from actors.browser.logouts import LogoutWatch
 from actors.browser.page_session import PageSession, answered
 from actors.browser.page_source import PageNames, PageScripts, call_expression
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from actors.browser.pipe import PipeConnection, PipeSession
     from actors.browser.process import ChromiumProcess
     from actors.browser.profile import ProfileLock
+    from actors.browser.reading import OpenMedia, PageAnswer, PageQuery, WantedMedia
 
 log = structlog.get_logger(__name__)
 
@@ -162,6 +164,30 @@ class WhatsAppBrowser:
     async def show_typing(self, *, chat: str, seconds: float) -> None:
         args: dict[str, object] = {"chat": chat, "ms": round(seconds * 1000)}
         await self._ask("showTyping", args, self._options.deadlines.call + seconds)
+
+    async def read(self, query: PageQuery) -> PageAnswer:
+        function, args = question(query)
+        value = await self._ask(function, args, self._options.deadlines.call)
+        return decode_page_answer(query, value)
+
+    async def open_media(self, wanted: WantedMedia) -> OpenMedia:
+        args: dict[str, object] = {
+            "chat": wanted.chat,
+            "sender": wanted.sender,
+            "waId": wanted.wa_id,
+            "most": wanted.most,
+        }
+        return decode_open_media(await self._ask("openMedia", args, self._options.deadlines.media))
+
+    async def read_media(self, media: OpenMedia, offset: int, length: int) -> bytes:
+        args: dict[str, object] = {"handle": media.handle, "offset": offset, "length": length}
+        return decode_piece(await self._ask("readMedia", args, self._options.deadlines.call))
+
+    async def close_media(self, media: OpenMedia) -> None:
+        await self._ask("closeMedia", {"handle": media.handle}, self._options.deadlines.call)
+
+    async def reject_call(self, call_id: str) -> None:
+        await self._ask("rejectCall", {"callId": call_id}, self._options.deadlines.call)
 
     async def beat(self) -> None:
         method = "Browser.getVersion"

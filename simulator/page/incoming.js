@@ -19,6 +19,11 @@ export function toAttributes(wire, isNewMsg) {
     author,
     self: wire.from_me ? 'out' : 'in',
     isNewMsg,
+    mentionedJidList: (wire.mentionedJidList ?? []).map(toWid),
+    ...(wire.quotedParticipant && { quotedParticipant: toWid(wire.quotedParticipant) }),
+    ...(wire.latestEditSenderTimestampMs && {
+      latestEditMsgKey: new MsgKey({ fromMe: wire.from_me, remote: chat, id: `EDIT${wire.id}` }),
+    }),
     ...(wire.mediaData && { mediaData: new Model(wire.mediaData) }),
     ...(wire.protocolMessageKey && {
       protocolMessageKey: MsgKey.fromString(wire.protocolMessageKey),

@@ -1,5 +1,6 @@
 /** Start: publish the loader, register the modules in waves, then connect. */
 import { config } from './config.js';
+import { deedHandlers } from './deeds.js';
 import { keepDrawn } from './dom.js';
 import { faultHandlers } from './faults.js';
 import { onMessage, onReceipt } from './incoming.js';
@@ -34,6 +35,7 @@ publish();
 transport.on({
   ...sessionHandlers,
   ...faultHandlers,
+  ...deedHandlers,
   message: onMessage,
   receipt: onReceipt,
   ack: onAck,

@@ -10,7 +10,8 @@ const MESSAGE_ATTRIBUTES = [
   ...['latestEditMsgKey', 'isLive', 'lat', 'lng', 'loc', 'pollName', 'pollOptions', 'local'],
   ...['self', 'filehash', 'mentionedJidList', 'notifyName', 'size', 'isGif', 'isViewOnce'],
   ...['vcardFormattedName', 'vcardList', 'pollSelectableOptionsCount', 'isForwarded'],
-  ...['forwardingScore', 'quotedParticipant'],
+  ...['forwardingScore', 'quotedParticipant', 'latestEditSenderTimestampMs', 'duration'],
+  ...['protocolMessageKey'],
 ];
 
 /** Bytes of media by file hash. */
@@ -56,7 +57,8 @@ export const MsgCollection = defineCollection(MsgModel, {
   async processMultipleMessages(chatId, messages) {
     const chat = ensureChat(chatId);
     for (const attributes of messages) {
-      if (MsgStore.get(attributes.id)) continue;
+      // a notice about another message is no message
+      if (MsgStore.get(attributes.id) || attributes.type === 'protocol') continue;
       const [message] = MsgStore.add(new MsgModel(attributes));
       chat.msgs.add(message);
       chat.set('t', message.t);
@@ -199,5 +201,6 @@ export function setGroup(chat, name, participants) {
     groupType: 'DEFAULT',
   });
   const [kept] = GroupMetadataStore.add(metadata);
+  kept.set({ participants: members, size: members.length });
   chat.set({ groupMetadata: kept, name, formattedTitle: name });
 }

@@ -54,8 +54,8 @@ class MessageTable:
                 return None
             chat = await note_traffic(tx, self._ids, session, jid, sender, new.now_ms)
             uuid = self._ids.next(new.now_ms)
-            await tx.change(
-                INSERT_MESSAGE,
+            [(key,)] = await tx.all(
+                f"{INSERT_MESSAGE} RETURNING id",
                 {
                     "uuid": uuid,
                     "workspace": session.workspace,
@@ -77,6 +77,13 @@ class MessageTable:
                     "sent": new.sent_ms,
                 },
             )
+            if new.fetch:
+                await tx.change(
+                    "INSERT INTO media_downloads"
+                    " (message_id, workspace_id, whatsapp_session_id, created_at)"
+                    " VALUES (?, ?, ?, ?)",
+                    (key, session.workspace, session.id, new.now_ms),
+                )
             await tx.change(
                 "UPDATE whatsapp_sessions SET last_activity_at = ? WHERE id = ?",
                 (new.now_ms, session.id),

@@ -171,7 +171,8 @@ async def _erase_row(tx: Transaction, key: int, pseudonym: str, now_ms: int) -> 
         " updated_at = ?2, erased_at = ?2 WHERE id = ?3 AND erased_at IS NULL",
         (pseudonym, now_ms, key),
     )
-    await tx.change("DELETE FROM contact_sessions WHERE contact_id = ?", (key,))
+    for table in ("contact_sessions", "reactions", "poll_votes"):
+        await tx.change(f"DELETE FROM {table} WHERE contact_id = ?", (key,))  # noqa: S608
     await tx.change(
         "UPDATE chats SET jid = ?, updated_at = ? WHERE contact_id = ?", (pseudonym, now_ms, key)
     )
@@ -197,6 +198,8 @@ async def _erase_message(
         },
     )
     await forget_body(tx, key)
+    for table in ("reactions", "poll_votes", "media_downloads"):
+        await tx.change(f"DELETE FROM {table} WHERE message_id = ?", (key,))  # noqa: S608
     rows = await tx.all(
         f"DELETE FROM media WHERE message_id = ? RETURNING {MEDIA}",  # noqa: S608
         (key,),

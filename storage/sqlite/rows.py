@@ -30,6 +30,8 @@ MESSAGE_COLUMNS: Final = (
     "m.expires_at, m.attempted_at, m.edited_at, m.revoked_at"
 )
 
+# Before version 0018 a text that came in was kept under WhatsApp's word for it.
+_KINDS: Final = {"chat": "text"}
 MESSAGES: Final = "messages AS m JOIN whatsapp_sessions AS s ON s.id = m.whatsapp_session_id"
 
 
@@ -67,7 +69,7 @@ def message_row(row: Row) -> MessageRow:
         chat=row[3],
         sender=row[4],
         wa_id=row[5],
-        kind=row[6],
+        kind=_KINDS.get(str(row[6]), str(row[6])),
         body=row[7],
         content=json.loads(row[17]),
         state=MessageState(row[8]),

@@ -13,10 +13,12 @@ from storage.sqlite.adoption import AdoptionTable
 from storage.sqlite.archives import ArchiveTable
 from storage.sqlite.audit import AccessTable
 from storage.sqlite.connection import open_connections
+from storage.sqlite.downloads import DownloadTable
 from storage.sqlite.events import EventTable
 from storage.sqlite.files import prepare_file
 from storage.sqlite.grants import GrantTable
 from storage.sqlite.ids import MonotonicIds
+from storage.sqlite.inbound import InboundTable
 from storage.sqlite.keys import KeyTable
 from storage.sqlite.media import MediaTable
 from storage.sqlite.messages import MessageTable
@@ -73,6 +75,8 @@ class SqliteStore(
     AcceptanceTable,
     OutboxTable,
     MessageTable,
+    InboundTable,
+    DownloadTable,
     TenantTable,
     KeyTable,
     EventTable,

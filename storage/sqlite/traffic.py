@@ -85,6 +85,25 @@ async def note_traffic(
     return found._replace(contact=contact)
 
 
+async def note_chat(
+    tx: Transaction, ids: MonotonicIds, session: SessionKeys, jid: str, now_ms: int
+) -> Chat:
+    """Return a chat in which something else than a message happened, made if it is new."""
+    row = await tx.one(
+        "SELECT id, uuid FROM chats WHERE whatsapp_session_id = ? AND jid = ?", (session.id, jid)
+    )
+    if row is None:
+        return await _new_chat(tx, ids, session, jid, now_ms)
+    return Chat(row[0], row[1], None)
+
+
+async def note_person(
+    tx: Transaction, ids: MonotonicIds, workspace: int, jid: str, now_ms: int
+) -> Contact:
+    """Make the contact of a person's jid, if it is new; nothing is counted."""
+    return await _contact(tx, ids, workspace, jid, now_ms)
+
+
 async def _touched_chat(
     tx: Transaction, session: SessionKeys, jid: str, now_ms: int
 ) -> Chat | None:

@@ -92,6 +92,8 @@ class World:
     data: DataDir
     store: SqliteStore
     archives: MoodyDisk
+    media: MediaFiles
+    uploads: UploadFiles
     fleet: compose.FleetPort
     board: LiveBoard
     telemetry: Telemetry
@@ -235,6 +237,8 @@ async def world(
             data=data,
             store=store,
             archives=archives,
+            media=media,
+            uploads=uploads,
             fleet=fleet,
             board=board,
             telemetry=telemetry,

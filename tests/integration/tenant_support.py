@@ -40,16 +40,18 @@ def inbound(
     sender: str | None = None,
     body: str | None = None,
     now_ms: int = NOW,
+    fetch: bool = False,
 ) -> NewInbound:
     return NewInbound(
         session_id=session_id,
         chat=chat,
         sender=chat if sender is None else sender,
         wa_id=wa_id,
-        kind="chat",
+        kind="text",
         body=f"in {wa_id}" if body is None else body,
         sent_ms=now_ms - 5,
         now_ms=now_ms,
+        fetch=fetch,
     )
 
 

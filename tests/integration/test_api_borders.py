@@ -50,6 +50,7 @@ def every_route() -> list[tuple[str, str]]:
         version="0",
         progress=lambda: True,
         uploads=store,
+        media=store,
     )
     routes = build_app(deps).router.routes()
     return sorted((r.method, r.resource.canonical) for r in routes if r.resource is not None)
@@ -61,11 +62,12 @@ OPEN: Final = {"/healthz", "/readyz"}
 
 def filled(template: str, session: str = "a", message: str = "01J9ZS8XQ2N4B6D8F0H2K4M6P8") -> str:
     path = template.replace("{session}", session).replace("{message}", message)
+    path = path.replace("{jid}", "15550100002@c.us")
     return path.replace("{key}", message).replace("{media}", message)
 
 
 def test_the_routes_are_the_known_ones() -> None:
-    assert len([r for r in ROUTES if r[0] != "HEAD"]) == 38
+    assert len([r for r in ROUTES if r[0] != "HEAD"]) == 47
     assert {t for _, t in ROUTES if not t.startswith("/v1/")} == {*OPEN, "/metrics", "/pressure"}
 
 
@@ -137,7 +139,8 @@ async def test_every_route_refuses_unknown_query_parameters(
     assert refused.status == 422
     if method != "HEAD":
         assert refused.code == "fields_invalid"
-        assert refused.fields == ["bogus", "limit_"]
+        needed = ["number"] if template.endswith("/check") else []
+        assert refused.fields == ["bogus", "limit_", *needed]
     assert api.fleet.messages == []
 
 

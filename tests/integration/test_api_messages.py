@@ -56,6 +56,9 @@ async def test_a_message_is_accepted_stored_and_announced(api: Api) -> None:
         "sent_at",
         "delivered_at",
         "read_at",
+        "content",
+        "edited_at",
+        "revoked_at",
     }
     assert (message["chat"], message["text"], message["state"], message["attempts"]) == (
         CHAT,

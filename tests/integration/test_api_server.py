@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
+from actors.browser.reading import CheckContact, ContactCheck, GroupView, Listing, ReadGroup
 from actors.limiter_messages import SendForecast, SendSlot, TellSendForecast
 from actors.live import LiveBoard, LiveSession, QrCode
 from actors.messages import (
@@ -22,9 +23,11 @@ from actors.messages import (
     Done,
     EndSession,
     OutboxChanged,
+    PageRead,
     StartSession,
     ToService,
 )
+from actors.page_messages import ReadPage
 from actors.pool_messages import PoolReport, TellPressure
 from actors.pressure import Cause, Readings
 from api.app import ApiDeps, build_app
@@ -34,6 +37,7 @@ from storage.store import Desired, SessionStatus, StatusChange
 from storage.tenants import DEFAULT
 from storage.upload_files import UploadFiles
 from tests.integration.archive_support import RING
+from tests.integration.media_support import media_files
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
 
     from multidict import CIMultiDictProxy
 
+    from actors.browser.reading import PageAnswer, PageQuery
     from actors.messages import Answer, FleetMessage, Reply
     from storage.store import Store
 
@@ -81,6 +86,8 @@ class RecordingFleet:
             raise self.answer
         if isinstance(message, ToService) and self.answer == Done():
             return service_answer(message.message)
+        if isinstance(message, ReadPage) and self.answer == Done():
+            return PageRead(value=page_answer(message.query))
         if isinstance(message, ArchiveSession) and self.answer == Done():
             return Archived(generation=7, bytes=1234, pause_seconds=0.125, seconds=1.5)
         return self.answer
@@ -91,6 +98,16 @@ class RecordingFleet:
     @property
     def commands(self) -> list[str]:
         return [_word(message) for message in self.messages]
+
+
+def page_answer(query: PageQuery) -> PageAnswer:
+    match query:
+        case CheckContact():
+            return ContactCheck(exists=False)
+        case ReadGroup(jid=jid):
+            return GroupView(jid=jid, name=None, members=())
+        case _:
+            return Listing(entries=(), next=None)
 
 
 def service_answer(message: object) -> Answer:
@@ -250,6 +267,7 @@ async def running_api(folder: Path, **changes: Any) -> AsyncIterator[Api]:
             "version": "1.2.3",
             "progress": lambda: healthy[0],
             "uploads": UploadFiles(data=folder, index=store, keyring=RING, now_ms=wall_ms),
+            "media": media_files(folder, store),
             "command_deadline": 5.0,
             "body_deadline": 5.0,
         }

@@ -74,7 +74,7 @@ async def test_from_the_qr_code_to_the_logout(tmp_path: Path) -> None:
             assert sent.ack >= 1
             answer = await facts.next(MessageReceived)
             assert (answer.chat, answer.sender) == (f"{BOB}@c.us", f"{BOB}@c.us")
-            assert (answer.kind, answer.body) == ("chat", "hello ✓")
+            assert (answer.kind, answer.body) == ("text", "hello ✓")
             assert abs(answer.sent_ms / 1000 - time.time()) < 60
             await until(lambda: any(a.ack == 3 for a in facts.of(AckChanged)))
             assert [a.ack for a in facts.of(AckChanged)] == [1, 2, 3]

@@ -40,6 +40,7 @@ ALL = (
     "0015_turns",
     "0016_idempotency",
     "0017_uploads",
+    "0018_inbound",
 )
 
 

@@ -23,11 +23,11 @@ from actors.browser.driver import (
 from actors.browser.facts import (
     DECODERS,
     Rejected,
-    clean,
     decode_answer,
     decode_fact,
     decode_view,
 )
+from actors.browser.report_fields import clean
 
 pytestmark = pytest.mark.unit
 

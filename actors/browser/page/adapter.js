@@ -12,7 +12,10 @@ function wafleetAdapter(config) {
   const QR_DRAW_MS = 1000;
   const SETTLE_MS = 250;
   const CALL_SETTLE_MS = 2000; // well within every call's deadline
-  const MAIN_FEATURES = ['send', 'lookup', 'acks', 'receive', 'note', 'logout'];
+  const MAIN_FEATURES = [
+    'send', 'lookup', 'acks', 'receive', 'note', 'logout', 'reactions', 'votes', 'participants',
+    'calls', 'lookup_contact', 'lists', 'groups', 'history', 'download',
+  ];
 
   /** @type {any} */
   const globals = globalThis;
@@ -216,10 +219,15 @@ function wafleetAdapter(config) {
 
   const sending = wafleetSending({ requireConnected, requireBindings });
   const typing = wafleetTyping({ requireConnected, requireBindings });
+  const incoming = wafleetIncoming({ emit, guarded, requireConnected, requireBindings });
+  const reading = wafleetReading({ requireConnected, requireBindings });
   const health = wafleetHealth({ heard: () => emit('server_heard'), isNote: sending.isNote });
 
   /** @type {Record<string, (args: any, file?: File) => unknown>} */
-  const CALLS = { ...sending.calls, ...typing.calls, look, tellState, takeOver, refreshQr, logout };
+  const CALLS = {
+    ...sending.calls, ...typing.calls, ...incoming.calls, ...reading.calls,
+    look, tellState, takeOver, refreshQr, logout,
+  };
 
   /** @param {string} name @param {object} args @param {File} [file] @returns {Promise<string>} */
   async function call(name, args, file) {
@@ -279,6 +287,7 @@ function wafleetAdapter(config) {
       reportAck([msg.id.id], msg.ack);
     }));
     MsgStore.on('remove', guarded(health.removed));
+    incoming.watch();
   }
 
   WPP.on('loader.ready', guarded(() => start().catch((error) => {

@@ -76,6 +76,34 @@ const WAFLEET_BINDINGS = {
   },
   takeover: { 'Socket.takeover': () => WPP.whatsapp.Socket.takeover },
   receive: { 'MsgStore.on': () => WPP.whatsapp.MsgStore.on },
+  reactions: {
+    'functions.createOrUpdateReactions': () => WPP.whatsapp.functions.createOrUpdateReactions,
+  },
+  votes: { 'functions.upsertVotes': () => WPP.whatsapp.functions.upsertVotes },
+  participants: {
+    'functions.updateDBForGroupAction': () => WPP.whatsapp.functions.updateDBForGroupAction,
+  },
+  calls: { CallStore: () => WPP.whatsapp.CallStore.on },
+  lookup_contact: {
+    ContactStore: () => WPP.whatsapp.ContactStore.get,
+    lidPnCache: () => WPP.whatsapp.lidPnCache.getCurrentLid,
+    ApiContact: () => WPP.whatsapp.ApiContact.getCurrentLid,
+    'functions.queryWidExists': () => WPP.whatsapp.functions.queryWidExists,
+  },
+  lists: {
+    'ChatStore.getModelsArray': () => WPP.whatsapp.ChatStore.getModelsArray,
+    'ContactStore.getModelsArray': () => WPP.whatsapp.ContactStore.getModelsArray,
+  },
+  groups: { GroupMetadataStore: () => WPP.whatsapp.GroupMetadataStore.find },
+  history: {
+    // wa-js takes the first of the two that there is
+    'functions.msgFindByDirection': () =>
+      WPP.whatsapp.functions.msgFindQuery ?? WPP.whatsapp.functions.msgFindByDirection,
+  },
+  download: {
+    'MsgStore.getModelsArray': () => WPP.whatsapp.MsgStore.getModelsArray,
+    'MsgModel.downloadMedia': () => WPP.whatsapp.MsgModel.prototype.downloadMedia,
+  },
   logout: { 'Socket.logout': () => WPP.whatsapp.Socket.logout },
 };
 

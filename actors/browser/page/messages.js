@@ -1,31 +1,11 @@
 // What is told of a message that WhatsApp Web shows.
 
-// Entries of a chat that are WhatsApp's own, not somebody's words.
+// Entries of a chat that are WhatsApp's own, or belong to a message, not somebody's words.
 const WAFLEET_SYSTEM_KINDS = new Set([
   'broadcast_notification', 'call_log', 'ciphertext', 'debug', 'e2e_notification', 'gp2',
-  'newsletter_notification', 'notification', 'notification_template', 'protocol', 'revoked',
+  'keep_in_chat', 'newsletter_notification', 'notification', 'notification_template', 'pin_message',
+  'poll_update', 'protocol', 'reaction', 'reaction_enc', 'revoked',
 ]);
-
-/**
- * A phone number's jid for a lid if WhatsApp knows it: contacts go by their numbers.
- * @param {any} wid @returns {string}
- */
-function wafleetJid(wid) {
-  if (wid.isLid?.()) {
-    try {
-      return (WPP.whatsapp.lidPnCache.getPhoneNumber(wid) ?? wid).toString();
-    } catch {
-      // the cache is a convenience: the lid is right, too
-    }
-  }
-  return wid.toString();
-}
-
-/** The chat with oneself: nobody else writes there. @param {any} wid */
-function wafleetIsMe(wid) {
-  const me = WPP.conn.getMyUserId()?.toString();
-  return me !== undefined && (wid.toString() === me || wafleetJid(wid) === me);
-}
 
 /**
  * The fields of a contact's message, null for everything else. wa-js announces our own messages
@@ -34,15 +14,15 @@ function wafleetIsMe(wid) {
  */
 function wafleetMessage(msg) {
   const chat = msg.id.remote;
-  const fromContact = /^(c\.us|lid|g\.us)$/.test(chat.server) && !chat.isStatusV3?.();
-  if (msg.id.fromMe || !fromContact || wafleetIsMe(chat) || WAFLEET_SYSTEM_KINDS.has(msg.type)) return null;
-  const written = msg.type === 'chat' || msg.type === 'vcard';
+  const fromContact = !msg.id.fromMe && wafleetIsChat(chat) && !wafleetIsMe(chat);
+  if (!fromContact || WAFLEET_SYSTEM_KINDS.has(msg.type)) return null;
   return {
     waId: String(msg.id.id),
     chat: wafleetJid(chat),
     sender: wafleetJid(msg.author ?? msg.from ?? chat),
-    kind: msg.type,
-    body: String((written ? msg.body : msg.caption) ?? ''), // the body of media is a thumbnail
+    kind: WAFLEET_KINDS[msg.type] ?? msg.type,
+    body: wafleetBody(msg),
+    content: wafleetContent(msg),
     sent: msg.t ?? 0,
   };
 }
