@@ -14,7 +14,7 @@ from storage.messages import MessageRow, MessageState, NewInbound, Priority
 from storage.store import Desired, SessionStatus, StoreBusy
 from storage.tenants import PlanLimits
 from tests.integration.test_api_server import KEY, UNKNOWN_ID, Api, Reached, running_api
-from tests.waiting import eventually, eventually_async
+from tests.waiting import PATIENCE, eventually, eventually_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -190,7 +190,8 @@ async def test_a_request_that_is_being_worked_on_is_not_begun_again(
     api, store = slow
     first = asyncio.ensure_future(keyed(api, MESSAGES, TEXT, "k"))
     await store.begun.wait()
-    busy = await keyed(api, MESSAGES, TEXT, "k")
+    async with asyncio.timeout(PATIENCE):  # one that is let through waits at the gate
+        busy = await keyed(api, MESSAGES, TEXT, "k")
     assert (busy.status, busy.code) == (409, "idempotency_in_flight")
     assert busy.headers["Retry-After"] == "1"
     store.gate.set()
