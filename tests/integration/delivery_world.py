@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import tempfile
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -37,10 +40,11 @@ from actors.send_desk import SendDesk
 from actors.send_plan import LeaseBook
 from actors.telemetry import Telemetry
 from storage.messages import MessageRow, MessageState, NewOutbound, Priority
+from storage.sqlite import open_store
 from storage.tenants import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from storage.sqlite import SqliteStore
 
@@ -92,15 +96,20 @@ class Page:
 
     async def send(self, message: Outgoing, *, again: bool = False) -> SendResult:
         """Hand it over, unless it is known."""
-        world, fault = self._world, self._world.fault
         self._require()
+        world = self._world
         known = world.profile.get(message.wa_id)
-        if known is not None:
-            if known.ack == 0:
-                raise CallTimedOut("no ack")
-            return SendResult(wa_id=message.wa_id, ack=known.ack)
-        assert again or message.wa_id not in world.handed, "handed over before, and nobody looked"
-        world.fault = None
+        if known is None:
+            if message.wa_id in world.handed and not again:
+                world.wrong.append("handed over before, and the page was not told to look")
+            return self._take(message)
+        if known.ack == 0:
+            raise CallTimedOut("no ack")
+        return SendResult(wa_id=message.wa_id, ack=known.ack)
+
+    def _take(self, message: Outgoing) -> SendResult:
+        world = self._world
+        fault, world.fault = world.fault, None
         if fault == "refused":
             raise PageRefused("not_connected", "not connected")
         world.hand_over(message)
@@ -206,6 +215,7 @@ class Session:
     def sending_failed(self, cause: str, detail: str) -> None:
         assert detail
         self.world.repairs.append(cause)
+        self.world.repaired += 1
 
     def connect(self) -> None:
         self.page = Page(self.world)
@@ -224,6 +234,20 @@ class Session:
                 self.recorder.retry()
             case TimerFired():
                 self.courier.timer_fired(message)
+
+
+@contextmanager
+def paper_world(rules: DeliveryRules | None = None) -> Iterator[World]:
+    """A world on a store of its own."""
+    loop = asyncio.new_event_loop()
+    with tempfile.TemporaryDirectory() as directory:
+        opened = open_store(Path(directory) / "wafleet.db")
+        store = loop.run_until_complete(opened.__aenter__())
+        try:
+            yield World(store, loop, rules or DeliveryRules())
+        finally:
+            loop.run_until_complete(opened.__aexit__(None, None, None))
+            loop.close()
 
 
 @dataclass
@@ -245,6 +269,8 @@ class World:
     handed: dict[str, list[int]] = field(default_factory=dict)
     accepted: list[MessageRow] = field(default_factory=list)
     repairs: list[str] = field(default_factory=list)
+    repaired: int = 0
+    wrong: list[str] = field(default_factory=list)
     fault: str | None = None
     deaf: bool = False
 
@@ -441,8 +467,12 @@ class World:
 
     # ---- judgement -------------------------------------------------------------------------------
 
+    def states(self) -> list[MessageState]:
+        return [self.row(row).state for row in self.accepted]
+
     def check(self) -> None:
         """Raise AssertionError for what must never be, at any moment."""
+        assert not self.wrong
         texts = [arrival.text for arrival in self.visible()]
         assert len(texts) == len(set(texts)), "somebody saw a message twice"
         self._check_order()

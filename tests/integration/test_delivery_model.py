@@ -6,10 +6,7 @@ also with a login that is put back; the store is real, WhatsApp is on paper.
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
-from contextlib import AsyncExitStack
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,9 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from storage.messages import Priority
-from storage.sqlite import open_store
 from storage.store import StoreError
-from tests.integration.delivery_world import World
+from tests.integration.delivery_world import paper_world
 
 pytestmark = pytest.mark.integration
 
@@ -32,12 +28,8 @@ class Deliveries(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.stack = AsyncExitStack()
-        self.directory = tempfile.TemporaryDirectory()
-        place = Path(self.directory.name) / "wafleet.db"
-        store = self.loop.run_until_complete(self.stack.enter_async_context(open_store(place)))
-        self.world = World(store, self.loop)
+        self.stack = ExitStack()
+        self.world = self.stack.enter_context(paper_world())
 
     @rule(
         chat=st.sampled_from(CHATS),
@@ -106,13 +98,11 @@ class Deliveries(RuleBasedStateMachine):
             self.world.check()
             self.world.check_ends()
         finally:
-            self.loop.run_until_complete(self.stack.aclose())
-            self.loop.close()
-            self.directory.cleanup()
+            self.stack.close()
 
 
 Deliveries.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
