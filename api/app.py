@@ -8,11 +8,13 @@ from aiohttp import web
 
 from api.authentication import Authenticator, authenticate
 from api.background import Background
+from api.feed import Feed
 from api.health import HealthRoutes
 from api.history import HistoryRoutes
 from api.key_routes import KeyRoutes
 from api.messages import MessageRoutes
 from api.metrics import HttpMetrics, MetricsRoutes
+from api.metrics_streams import StreamMetrics
 from api.middleware import answer_problems, observe, set_safe_headers
 from api.numbers import NumberRoutes
 from api.openapi import OpenApiRoutes
@@ -22,6 +24,7 @@ from api.qr import QrRoutes
 from api.recorder import AccessRecorder, record_access
 from api.rules import without_rule
 from api.sessions import SessionRoutes
+from api.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,6 +47,8 @@ def build_app(deps: ApiDeps) -> web.Application:
     authenticator = Authenticator(
         deps.store, background, deps.api_key, deps.workspace_id, deps.now_ms
     )
+    feed = Feed(deps.store, room=deps.streams.room)
+    streams = Streams(deps, feed, authenticator, StreamMetrics(deps.telemetry))
     recorder = AccessRecorder(deps.store, background, deps.workspace_id, deps.now_ms)
     app = web.Application(
         client_max_size=deps.max_body_bytes,
@@ -59,16 +64,18 @@ def build_app(deps: ApiDeps) -> web.Application:
 
     async def work(_: web.Application) -> AsyncIterator[None]:
         await authenticator.register_bootstrap()
-        async with background.running():
+        async with background.running(), feed.running():
             yield
 
     app.cleanup_ctx.append(work)
+    app.on_shutdown.append(streams.shut)
     for room in (
         SessionRoutes(deps),
         MessageRoutes(deps),
         QrRoutes(deps),
         NumberRoutes(deps),
-        HistoryRoutes(deps),
+        HistoryRoutes(deps, streams),
+        streams,
         KeyRoutes(deps, authenticator),
         HealthRoutes(deps),
         MetricsRoutes(deps),

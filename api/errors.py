@@ -11,10 +11,12 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     403  key_limited           the key is for certain sessions only, this is about more
     403  operator_only         the key belongs to a tenant, this is about the whole node
     403  scope_not_own         a key can give a new one only what it may do itself
+    403  origin_refused        a WebSocket from a page of another host
     404  route_not_found       no such path
     404  session_not_found     no such session, or it was deleted
     404  message_not_found     no such message in that session
     404  key_not_found         no such API key
+    404  channel_not_found     no such channel of a broadcast
     405  method_not_allowed    the path exists; the Allow header lists its methods
     408  body_timeout          the body did not arrive in time
     409  qr_not_available      no QR code is on show; session_status and session_reason say why
@@ -24,12 +26,15 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     409  plan_limit_reached    no more sessions; limit_name, limit, used and plan say why
     409  capacity_reached      the node runs `used` sessions of `limit`; nothing was started
     409  qr_not_permitted      not in this state; session_status and session_reason say why
+    409  broadcast_off         nothing is broadcast; set broadcast_driver
     409  reconnect_not_permitted  not in this state; members as above
     409  <the fleet's code>    the fleet refused the command; its sentence is the detail
     413  body_too_large        more bytes than the limit
     415  media_type_invalid    the body is not declared as application/json in UTF-8, or compressed
     422  fields_invalid        a field or a query parameter is missing, unknown or wrong; see errors
     429  plan_limit_reached    no more messages today (UTC); Retry-After, members as above
+    426  upgrade_required      a WebSocket only; use a WebSocket client
+    429  too_many_streams      of the workspace or the node; Retry-After, limit
     429  qr_limited            too many QR windows; Retry-After, next_at, limit
     500  internal_error        a fault of wafleet; the log has it under the request id
     503  storage_busy          the database is held by another program; Retry-After

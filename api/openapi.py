@@ -37,7 +37,9 @@ from api.schemas import (
     SessionOut,
     SessionsOut,
     SessionsQuery,
+    StreamQuery,
 )
+from api.stream_outlets import EVENT_STREAM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +57,7 @@ _PARAMETERS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One route as documented; `media_type` is what it answers with where that is not JSON."""
+    """One route as documented; `media_type` is what else it answers with than JSON."""
 
     method: str
     path: str
@@ -164,9 +166,20 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/v1/events",
-        summary="What happened, oldest first.",
+        summary=(
+            "What happened, oldest first; a stream without end with Accept: text/event-stream,"
+            " which begins after the header Last-Event-ID, after `after`, or now."
+        ),
         query=EventsQuery,
         answer=EventsOut,
+        media_type=EVENT_STREAM,
+    ),
+    Operation(
+        method="get",
+        path="/v1/events/ws",
+        summary="What happens, as a WebSocket; `after` resumes, without it it begins now.",
+        status=101,
+        query=StreamQuery,
     ),
     Operation(
         method="get",
@@ -254,10 +267,13 @@ def openapi_document(version: str) -> dict[str, Any]:
 
 def _operation(operation: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     success: dict[str, Any] = {"description": operation.summary}
+    content: dict[str, Any] = {}
     if operation.answer is not None:
-        success["content"] = {"application/json": {"schema": schemas[operation.answer]}}
-    elif operation.media_type is not None:
-        success["content"] = {operation.media_type: {}}
+        content["application/json"] = {"schema": schemas[operation.answer]}
+    if operation.media_type is not None:
+        content[operation.media_type] = {}
+    if content:
+        success["content"] = content
     problem = {PROBLEM_TYPE: {"schema": schemas[ProblemOut]}}
     document: dict[str, Any] = {
         "summary": operation.summary,

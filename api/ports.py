@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from actors.usage import UsageBoard
+from api.streaming import StreamRules
 from storage.audit import AccessLog
 from storage.events import EventLog
 from storage.keys import Keys
@@ -62,7 +63,8 @@ class ApiDeps:
     metrics registered once, at `build_app`, and is rendered by /metrics. `progress` tells whether
     the loops make progress. `command_deadline` (seconds) bounds the wait for the fleet's answer,
     `body_deadline` (seconds) the reading of a request's body. `max_body_bytes` has to leave room
-    for 65,536 characters of text, escaped. `usage` is what /metrics shows of sessions' sizes.
+    for 65,536 characters of text, escaped. `usage` is what /metrics shows of sessions' sizes;
+    `streams` is what streams of events keep to.
     """
 
     store: Storage
@@ -79,3 +81,4 @@ class ApiDeps:
     command_deadline: float = 60.0
     body_deadline: float = 30.0
     usage: UsageBoard = field(default_factory=UsageBoard)
+    streams: StreamRules = field(default_factory=StreamRules)

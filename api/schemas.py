@@ -122,6 +122,18 @@ class EventsQuery(_Query):
     session: Reference | None = None
 
 
+class StreamQuery(_Query):
+    """A stream of events: after this id (else from now on), of these types and this session.
+
+    Whoever comes back to the stream sends the last id seen as `after`, or, as browsers do for
+    server-sent events, in the header Last-Event-ID.
+    """
+
+    after: Ulid | None = None
+    types: Annotated[str, Field(max_length=1000), AfterValidator(_event_types)] | None = None
+    session: Reference | None = None
+
+
 class AuditQuery(_Query):
     """GET /v1/audit: newest first, those with a number below `before`, of this session."""
 
