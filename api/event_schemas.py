@@ -86,6 +86,38 @@ class MessageReceived(_Message):
     contact_id: Ulid | None
 
 
+class MessageChanged(_Message):
+    """A message in either direction was changed by who wrote it; read it anew."""
+
+
+class MessageAnswered(_Message):
+    """Somebody (`contact_id`) reacted to a message or voted in a poll, or took that back."""
+
+    contact_id: Ulid
+    removed: bool
+
+
+class GroupParticipants(_Payload):
+    """Who came into a group, left it or got rights in it; `by_contact_id` null: not known by whom.
+
+    Other actions of WhatsApp's may come.
+    """
+
+    chat_id: Ulid
+    action: str
+    contact_ids: list[Ulid]
+    by_contact_id: Ulid | None
+
+
+class CallReceived(_Payload):
+    """Somebody called; `rejected` by wafleet."""
+
+    contact_id: Ulid | None
+    video: bool
+    group: bool
+    rejected: bool
+
+
 # ---- what was found and done ---------------------------------------------------------------------
 
 
@@ -235,6 +267,14 @@ class LimiterCounted(_Told):
     count: Amount
 
 
+class LimiterCapped(_Told):
+    """The number may send no more for now; the next one is allowed in `seconds`, at `next_ms`."""
+
+    action: Literal["capped"]
+    seconds: Duration
+    next_ms: int
+
+
 class Health(RootModel[HealthLost | HealthOver]):
     """What `session.health` tells."""
 
@@ -269,6 +309,12 @@ class Memory(RootModel[MemoryBegun | MemoryCollected | MemoryBack]):
     """What `memory` tells."""
 
     root: MemoryBegun | MemoryCollected | MemoryBack = Field(discriminator="action")
+
+
+class Limiter(RootModel[LimiterCounted | LimiterCapped]):
+    """What `limiter` tells."""
+
+    root: LimiterCounted | LimiterCapped = Field(discriminator="action")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,9 +352,21 @@ EVENTS: Final[Mapping[EventType, Mapping[int, EventSchema]]] = MappingProxyType(
             "It was handed over, and what became of it is not known yet.", MessageEnded
         ),
         EventType.MESSAGE_RECEIVED: _one("A message came in.", MessageReceived),
+        EventType.MESSAGE_EDITED: _one("Its text was edited.", MessageChanged),
+        EventType.MESSAGE_REVOKED: _one("It was deleted for everyone.", MessageChanged),
+        EventType.MESSAGE_REACTION: _one(
+            "Somebody reacted to it, or took that back.", MessageAnswered
+        ),
+        EventType.MESSAGE_POLL_VOTE: _one(
+            "Somebody voted in it, or took that back.", MessageAnswered
+        ),
+        EventType.GROUP_PARTICIPANTS: _one(
+            "Somebody came into a group, left it, or got other rights in it.", GroupParticipants
+        ),
+        EventType.CALL_RECEIVED: _one("Somebody called.", CallReceived),
         EventType.STORAGE: _one("What was found and done about the disk.", Storage),
         EventType.MEMORY: _one("What was found and done about memory.", Memory),
-        EventType.LIMITER: _one("What the limiter did about its log.", LimiterCounted),
+        EventType.LIMITER: _one("What the limiter found and did.", Limiter),
     }
 )
 """Every type has an entry, which a test holds it to."""

@@ -16,6 +16,12 @@ QR code, jid or phone number:
                                message_id, chat_id, kind
     message.failed, .unknown   message_id, chat_id, kind, code
     message.received           message_id, chat_id, contact_id (null: none), kind
+    message.edited, .revoked   message_id, chat_id, kind; of a message in either direction
+    message.reaction, .poll_vote
+                               message_id, chat_id, kind, contact_id (whose), removed (taken back)
+    group.participants         chat_id, action (add, remove, join, leave, promote, demote),
+                               contact_ids (whom it befell), by_contact_id (null: not known)
+    call.received              contact_id (null: none), video, group, rejected (by wafleet)
 
 What was found and done for a session, which changes no row, is told by `Store.record_event`. Their
 payloads are described where they are made; each has `action`, a stable word, and, where there is
@@ -91,6 +97,12 @@ class EventType(StrEnum):
     MESSAGE_CANCELLED = "message.cancelled"
     MESSAGE_UNKNOWN = "message.unknown"
     MESSAGE_RECEIVED = "message.received"
+    MESSAGE_EDITED = "message.edited"
+    MESSAGE_REVOKED = "message.revoked"
+    MESSAGE_REACTION = "message.reaction"
+    MESSAGE_POLL_VOTE = "message.poll_vote"
+    GROUP_PARTICIPANTS = "group.participants"
+    CALL_RECEIVED = "call.received"
     STORAGE = "storage"
     MEMORY = "memory"
     LIMITER = "limiter"

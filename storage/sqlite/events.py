@@ -95,7 +95,9 @@ class EventTable:
         return await self._page("TRUE", [], after, limit, types)
 
     async def newest_event(self) -> str | None:
-        rows = await self._connections.read("SELECT uuid FROM events ORDER BY id DESC LIMIT 1")
+        rows = await self._connections.read(
+            "SELECT uuid FROM events WHERE id = (SELECT max(id) FROM events)"
+        )
         return rows[0][0] if rows else None
 
     async def event_news(self, seen: int, within: float) -> int:
