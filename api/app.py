@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from api.authentication import Authenticator, authenticate
 from api.background import Background
+from api.broadcast import Broadcaster
+from api.broadcast_routes import BroadcastRoutes
 from api.feed import Feed
 from api.health import HealthRoutes
 from api.history import HistoryRoutes
 from api.key_routes import KeyRoutes
 from api.messages import MessageRoutes
 from api.metrics import HttpMetrics, MetricsRoutes
-from api.metrics_streams import StreamMetrics
+from api.metrics_streams import BroadcastMetrics, StreamMetrics
 from api.middleware import answer_problems, observe, set_safe_headers
 from api.numbers import NumberRoutes
 from api.openapi import OpenApiRoutes
-from api.ports import ApiDeps
+from api.ports import ApiDeps, Broadcasts
 from api.pressure import PressureRoutes
 from api.qr import QrRoutes
 from api.recorder import AccessRecorder, record_access
@@ -48,6 +51,9 @@ def build_app(deps: ApiDeps) -> web.Application:
         deps.store, background, deps.api_key, deps.workspace_id, deps.now_ms
     )
     feed = Feed(deps.store, room=deps.streams.room)
+    broadcaster = None
+    if deps.broadcasts is not None:
+        broadcaster = _broadcaster(deps, deps.broadcasts, feed)
     streams = Streams(deps, feed, authenticator, StreamMetrics(deps.telemetry))
     recorder = AccessRecorder(deps.store, background, deps.workspace_id, deps.now_ms)
     app = web.Application(
@@ -64,7 +70,11 @@ def build_app(deps: ApiDeps) -> web.Application:
 
     async def work(_: web.Application) -> AsyncIterator[None]:
         await authenticator.register_bootstrap()
-        async with background.running(), feed.running():
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(background.running())
+            await stack.enter_async_context(feed.running())
+            if broadcaster is not None:
+                await stack.enter_async_context(broadcaster.running())
             yield
 
     app.cleanup_ctx.append(work)
@@ -76,6 +86,7 @@ def build_app(deps: ApiDeps) -> web.Application:
         NumberRoutes(deps),
         HistoryRoutes(deps, streams),
         streams,
+        BroadcastRoutes(deps),
         KeyRoutes(deps, authenticator),
         HealthRoutes(deps),
         MetricsRoutes(deps),
@@ -85,6 +96,17 @@ def build_app(deps: ApiDeps) -> web.Application:
         app.add_routes(room.routes())
     _require_rules(app)
     return app
+
+
+def _broadcaster(deps: ApiDeps, broadcasts: Broadcasts, feed: Feed) -> Broadcaster:
+    return Broadcaster(
+        driver=broadcasts.driver,
+        feed=feed,
+        board=deps.live,
+        metrics=BroadcastMetrics(deps.telemetry),
+        with_qr=broadcasts.with_qr,
+        uniform=broadcasts.uniform,
+    )
 
 
 def _require_rules(app: web.Application) -> None:

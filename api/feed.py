@@ -154,6 +154,11 @@ class Feed:
         """The id of the last event that was handed out: up to there subscriptions have them all."""
         return self._position
 
+    @property
+    def closed(self) -> bool:
+        """Whether the node stops, and nobody is told anything any more."""
+        return self._closed
+
     def subscribe(self, wanted: Wanted) -> Subscription:
         """Return a new subscription; give it back with `leave`."""
         subscription = Subscription(wanted, self._room)

@@ -1,4 +1,4 @@
-"""Metrics of the streams of events, registered once on the registry that they are given."""
+"""Metrics of streams and broadcasts, registered once on the registry that they are given."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from prometheus_client import Counter, Gauge
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+
+
+class BroadcastMetrics:
+    """`result` is sent, failed (it is tried again) or refused."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.published = Counter(
+            "wafleet_broadcasts",
+            "Broadcasts handed to the Pusher server.",
+            ("name", "result"),
+            registry=registry,
+        )
 
 
 class StreamMetrics:

@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
 from api.errors import PROBLEM_TYPE
+from api.event_schemas import EVENTS
 from api.parsing import read_query
 from api.pressure import PressureOut
 from api.rules import CLOSED, rule_of
@@ -19,6 +20,8 @@ from api.schemas import (
     ArchiveOut,
     AuditOut,
     AuditQuery,
+    ChannelAdmitted,
+    ChannelWanted,
     EventsOut,
     EventsQuery,
     KeysQuery,
@@ -182,6 +185,13 @@ OPERATIONS: Final = (
         query=StreamQuery,
     ),
     Operation(
+        method="post",
+        path="/v1/broadcasting/auth",
+        summary="Let a browser's Pusher client listen to a private channel; also takes a form.",
+        body=ChannelWanted,
+        answer=ChannelAdmitted,
+    ),
+    Operation(
         method="get",
         path="/v1/audit",
         summary="Who did what, newest first.",
@@ -248,6 +258,8 @@ def openapi_document(version: str) -> dict[str, Any]:
             wanted.append((operation.body, "validation"))
         if operation.answer is not None:
             wanted.append((operation.answer, "serialization"))
+    for versions in EVENTS.values():
+        wanted += [(schema.payload, "serialization") for schema in versions.values()]
     refs, definitions = models_json_schema(list(dict.fromkeys(wanted)), ref_template=_SCHEMA_PATH)
     schemas = {model: ref for (model, _), ref in refs.items()}
     paths: dict[str, dict[str, Any]] = {}
@@ -258,6 +270,10 @@ def openapi_document(version: str) -> dict[str, Any]:
         "info": {"title": "wafleet", "version": version},
         "security": [{"key": []}],
         "paths": paths,
+        "x-wafleet-events": {
+            kind.value: {str(n): schemas[each.payload] for n, each in versions.items()}
+            for kind, versions in EVENTS.items()
+        },
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
             "schemas": definitions["$defs"],

@@ -25,10 +25,20 @@ if TYPE_CHECKING:
 
     from actors.live import LiveBoard
     from actors.messages import Answer, FleetMessage, Reply
+    from api.broadcast import BroadcastDriver
 
 
 class Storage(Store, Tenants, Keys, EventLog, AccessLog, Protocol):
     """The parts of storage that the API uses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broadcasts:
+    """How front ends are told; `with_qr`: of QR codes, too. `uniform` gives pauses their jitter."""
+
+    driver: BroadcastDriver
+    with_qr: bool
+    uniform: Callable[[float, float], float]
 
 
 class Fleet(Protocol):
@@ -64,7 +74,7 @@ class ApiDeps:
     the loops make progress. `command_deadline` (seconds) bounds the wait for the fleet's answer,
     `body_deadline` (seconds) the reading of a request's body. `max_body_bytes` has to leave room
     for 65,536 characters of text, escaped. `usage` is what /metrics shows of sessions' sizes;
-    `streams` is what streams of events keep to.
+    `streams` is what streams of events keep to, `broadcasts` None tells no front end.
     """
 
     store: Storage
@@ -82,3 +92,4 @@ class ApiDeps:
     body_deadline: float = 30.0
     usage: UsageBoard = field(default_factory=UsageBoard)
     streams: StreamRules = field(default_factory=StreamRules)
+    broadcasts: Broadcasts | None = None

@@ -93,6 +93,13 @@ class NewApiKey(_Request):
     expires_in: int | None = Field(default=None, ge=60, le=LONGEST_KEY_SECONDS)
 
 
+class ChannelWanted(_Request):
+    """POST /v1/broadcasting/auth: what a browser's Pusher client sends, as a form or as JSON."""
+
+    socket_id: Annotated[str, Field(pattern=r"^[0-9]{1,20}\.[0-9]{1,20}$")]
+    channel_name: Annotated[str, Field(min_length=1, max_length=164)]
+
+
 class NoQuery(_Query):
     """For routes without query parameters."""
 
@@ -339,6 +346,12 @@ class QrOut(_Answer):
     text: str
     number: int
     shown_at: str
+
+
+class ChannelAdmitted(_Answer):
+    """What the browser's client shows to the Pusher server."""
+
+    auth: str
 
 
 class FieldProblem(_Answer):

@@ -67,6 +67,11 @@ class Outlet(Protocol):
         """What the handler returns; it is prepared by `begin`."""
         ...
 
+    @property
+    def gone(self) -> bool:
+        """Whether the client's connection is closed already."""
+        ...
+
     async def begin(self, position: str, heartbeat: float, heard: Callable[[End], None]) -> None:
         """Open the stream at this place; `heartbeat` is in seconds.
 
@@ -115,6 +120,10 @@ class EventStream:
     def response(self) -> web.StreamResponse:
         return self._response
 
+    @property
+    def gone(self) -> bool:
+        return _gone(self._request)
+
     async def begin(self, position: str, heartbeat: float, heard: Callable[[End], None]) -> None:  # noqa: ARG002 - the client can say nothing
         await self._response.prepare(self._request)
         await self._write(f": heartbeat {heartbeat:g} s\nretry: {RETRY_MS}\nid: {position}\n\n")
@@ -161,6 +170,10 @@ class Socket:
     def response(self) -> web.WebSocketResponse:
         return self._response
 
+    @property
+    def gone(self) -> bool:
+        return _gone(self._request)
+
     async def begin(self, position: str, heartbeat: float, heard: Callable[[End], None]) -> None:
         await self._response.prepare(self._request)
         self._listener = asyncio.create_task(self._listen(heard))
@@ -201,6 +214,10 @@ class Socket:
 
 def _block(told: Told) -> str:
     return f"id: {told.row.id}\nevent: {told.row.type}\ndata: {told.json}\n\n"
+
+
+def _gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 def _abort(request: web.Request) -> None:

@@ -26,13 +26,15 @@ log = structlog.get_logger(__name__)
 class StreamRules:
     """What streams keep to; times in seconds.
 
-    `heartbeat` is how often a stream shows that it lives, and its key is checked again; `write` how
-    long the client may take to make room for more; `goodbye` how long to take the reason of the
-    end; `shutdown` how long all of them may take when the node stops. `room` is how many events
-    are kept for a slow one, `most` how many may be open.
+    `heartbeat` is how often a stream shows that it lives, and its key is checked; `glance` how
+    often it looks whether a client that nothing is written to has left; `write` how long a client
+    may take to make room for more, `goodbye` to take the reason of the end; `shutdown` how long all
+    may take to end when the node stops. `room` is how many events are kept for a slow one, `most`
+    how many may be open.
     """
 
     heartbeat: float = 15.0
+    glance: float = 2.0
     write: float = 10.0
     goodbye: float = 5.0
     shutdown: float = 2.0
@@ -69,13 +71,17 @@ class Stream:
     async def run(self, last: str) -> End:
         """Write all that comes after the id `last`; return why that ended, which the client knows.
 
-        No error leaves this but a cancellation: the answer has begun, so nothing can be refused.
+        Only a client that takes nothing any more is not told: its connection is dropped. No error
+        leaves this but a cancellation: the answer has begun, so nothing can be refused.
         """
         self._last = last
         try:
             end = await self._follow()
         except TimeoutError:
-            end = End.TOO_SLOW
+            # Nothing may be written after a write that was given up: aiohttp would wait for what
+            # was cancelled with it.
+            self._outlet.abort()
+            return End.TOO_SLOW
         except ConnectionResetError:
             end = End.LEFT
         except StoreError as error:
@@ -104,7 +110,9 @@ class Stream:
             await self._write([t for t in subscription.take() if t.row.id > self._last])
             if not await self._beat():
                 return End.KEY_REFUSED
-            await subscription.wait(self._due - time.monotonic())
+            await subscription.wait(min(rules.glance, self._due - time.monotonic()))
+            if self._outlet.gone:
+                return End.LEFT
         return subscription.end
 
     async def _read_on(self) -> None:

@@ -93,6 +93,7 @@ class Streams:
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
         """GET /v1/events/ws."""
+        read_query(request, StreamQuery)
         if not web.WebSocketResponse().can_prepare(request):
             raise upgrade_required()
         _require_own_origin(request)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import PrivateAttr, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from config.broadcast import BroadcastSettings
 from config.capacity import CapacitySettings
 from config.care import CareSettings
 from config.fields import Count, Place, Seconds, Text, Words, count, field, seconds
@@ -29,7 +30,14 @@ _DAY: Final = 86_400
 _SPKI: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
 
 
-class Settings(CapacitySettings, CareSettings, HealthSettings, SafekeepingSettings, BaseSettings):
+class Settings(
+    CapacitySettings,
+    CareSettings,
+    HealthSettings,
+    SafekeepingSettings,
+    BroadcastSettings,
+    BaseSettings,
+):
     """Every setting, frozen. Durations are in seconds. Made by `load_settings`."""
 
     model_config = SettingsConfigDict(

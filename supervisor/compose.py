@@ -44,7 +44,7 @@ from supervisor.pulse import STALLED_AFTER, Pulse
 from supervisor.reaper import reaping
 from supervisor.recovery import safe_store
 from supervisor.watchdog import Watchdog
-from supervisor.wiring import VERSION, browser_driver
+from supervisor.wiring import VERSION, broadcasts, browser_driver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -182,6 +182,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             version=VERSION,
             progress=lambda: turning() and not watchdog.is_stuck(FleetSupervisor),
             usage=parts.usage,
+            broadcasts=broadcasts(settings),
             max_body_bytes=settings.max_body_bytes,
             command_deadline=settings.stop_timeout + 30.0,
         )
