@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    QrListener = Callable[[str, "QrCode | None"], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +56,27 @@ class LiveBoard:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sessions: dict[str, LiveSession] = {}
+        self._listeners: tuple[QrListener, ...] = ()
+
+    def listen(self, listener: QrListener) -> None:
+        """Call `listener` with a session's id and its code whenever that is another one, or none.
+
+        It is called on the thread of whoever put the change, in the order of the changes, while
+        others wait: it must not block.
+        """
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+    def unlisten(self, listener: QrListener) -> None:
+        """Call it no more: not even once after this has returned."""
+        with self._lock:
+            self._listeners = tuple(each for each in self._listeners if each != listener)
 
     def put(self, live: LiveSession) -> None:
         with self._lock:
+            before = self._sessions.get(live.session_id)
             self._sessions[live.session_id] = live
+            self._tell(live.session_id, before, live)
 
     def drop(self, session_id: str, incarnation: int) -> None:
         """Take a session away, unless a younger incarnation has already put itself there."""
@@ -65,6 +84,7 @@ class LiveBoard:
             live = self._sessions.get(session_id)
             if live is not None and live.incarnation <= incarnation:
                 del self._sessions[session_id]
+                self._tell(session_id, live, None)
 
     def get(self, session_id: str) -> LiveSession | None:
         with self._lock:
@@ -73,3 +93,9 @@ class LiveBoard:
     def all(self) -> tuple[LiveSession, ...]:
         with self._lock:
             return tuple(self._sessions.values())
+
+    def _tell(self, session_id: str, before: LiveSession | None, now: LiveSession | None) -> None:
+        code = None if now is None else now.qr
+        if code != (None if before is None else before.qr):
+            for listener in self._listeners:
+                listener(session_id, code)

@@ -11,6 +11,7 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     403  key_limited           the key is for certain sessions only, this is about more
     403  operator_only         the key belongs to a tenant, this is about the whole node
     403  scope_not_own         a key can give a new one only what it may do itself
+    403  origin_refused        a WebSocket from a page of another host
     404  route_not_found       no such path
     404  session_not_found     no such session, or it was deleted
     404  message_not_found     no such message in that session
@@ -20,6 +21,7 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     404  chat_unknown          WhatsApp Web has no such chat or group
     404  place_unknown         `before` names no place of that list
     404  key_not_found         no such API key
+    404  channel_not_found     no such channel of a broadcast
     405  method_not_allowed    the path exists; the Allow header lists its methods
     408  body_timeout          the body did not arrive in time
     409  qr_not_available      no QR code is on show; session_status and session_reason say why
@@ -29,6 +31,7 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     409  plan_limit_reached    no more sessions; limit_name, limit, used and plan say why
     409  capacity_reached      the node runs `used` sessions of `limit`; nothing was started
     409  qr_not_permitted      not in this state; session_status and session_reason say why
+    409  broadcast_off         nothing is broadcast; set broadcast_driver
     409  reconnect_not_permitted  not in this state; members as above
     409  message_state_wrong   too late or too early for what was asked; message_state says why
     409  idempotency_in_flight a request with this key is being worked on; Retry-After
@@ -43,6 +46,8 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     422  idempotency_key_reused  the key was used for another request; use a new one
     422  media_unreachable     the file could not be fetched from its address
     429  plan_limit_reached    no more messages today (UTC); Retry-After, members as above
+    426  upgrade_required      a WebSocket only; use a WebSocket client
+    429  too_many_streams      of the workspace or the node; Retry-After, limit
     429  qr_limited            too many QR windows; Retry-After, next_at, limit
     500  media_unreadable      a kept file is damaged, or its key is missing; `reason`
     500  internal_error        a fault of wafleet; the log has it under the request id

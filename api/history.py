@@ -7,34 +7,40 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from api.caller import CALLER
-from api.lookup import is_ulid
+from api.lookup import session_of_query
 from api.parsing import json_response, read_query
 from api.schemas import AuditOut, AuditQuery, EventsOut, EventsQuery
+from api.streams import wants_stream
 from api.views import access_out, event_out
-from storage.store import SessionNotFound
 
 if TYPE_CHECKING:
-    from api.keys import Caller
     from api.ports import ApiDeps
+    from api.streams import Streams
 
 
 class HistoryRoutes:
     """Handlers of /v1/events and /v1/audit."""
 
-    def __init__(self, deps: ApiDeps) -> None:
+    def __init__(self, deps: ApiDeps, streams: Streams) -> None:
         self._store = deps.store
+        self._streams = streams
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/v1/events", self.events), web.get("/v1/audit", self.audit)]
 
-    async def events(self, request: web.Request) -> web.Response:
-        """Oldest first. For a key for certain sessions a page may hold fewer than there is room."""
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """A page, oldest first, or a stream for who asks for one.
+
+        For a key for certain sessions a page may hold fewer than there is room.
+        """
+        if wants_stream(request):
+            return await self._streams.sse(request)
         query, caller = read_query(request, EventsQuery), request[CALLER]
         rows = await self._store.events(
             caller.workspace_id,
             after=query.after,
             limit=query.limit + 1,
-            session_id=await self._session(caller, query.session),
+            session_id=await session_of_query(self._store, caller, query.session),
             types=() if query.types is None else frozenset(query.types.split(",")),
         )
         page = rows[: query.limit]
@@ -51,7 +57,7 @@ class HistoryRoutes:
         entries = await self._store.access_log(
             caller.workspace_id,
             before=query.before,
-            session_id=await self._session(caller, query.session),
+            session_id=await session_of_query(self._store, caller, query.session),
             limit=query.limit + 1,
         )
         page = entries[: query.limit]
@@ -62,13 +68,3 @@ class HistoryRoutes:
                 next_before=page[-1].number if more else None,
             )
         )
-
-    async def _session(self, caller: Caller, ref: str | None) -> str | None:
-        """Return the id of the session that a query names; ids may be those of deleted ones."""
-        if ref is None:
-            return None
-        if not is_ulid(ref):
-            ref = (await self._store.session_named(caller.workspace_id, ref)).id
-        if not caller.may_see(ref):
-            raise SessionNotFound("The key is not for this session.")
-        return ref

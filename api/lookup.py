@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from api.keys import Caller
     from storage.store import SessionRow, Store
 
 _PAGE: Final = 500
@@ -57,3 +58,17 @@ async def find_session(store: Store, request: web.Request) -> SessionRow:
         raise SessionNotFound("The key is not for this session.")
     request[TRAIL].session_id = row.id
     return row
+
+
+async def session_of_query(store: Store, caller: Caller, ref: str | None) -> str | None:
+    """Return the id of the session that a query names; ids may be those of deleted ones.
+
+    Raises SessionNotFound, but not for an id: nothing is found for one that is not there.
+    """
+    if ref is None:
+        return None
+    if not is_ulid(ref):
+        ref = (await store.session_named(caller.workspace_id, ref)).id
+    if not caller.may_see(ref):
+        raise SessionNotFound("The key is not for this session.")
+    return ref

@@ -16,9 +16,9 @@ from api.media_check import MediaCheck
 from api.media_fetch import MediaFetcher, media_too_large
 from api.media_kinds import LARGEST
 from api.parsing import json_response, read_body, read_query
+from api.pulled import PulledBytes
 from api.schemas import NoQuery
 from api.schemas_media import NewUploadByUrl, UploadOut, UploadQuery
-from api.streaming import PulledBytes
 from api.times import rfc3339
 from storage.media import MediaNotKept
 from storage.media_index import MediaNotFound

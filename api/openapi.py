@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
 from api.errors import PROBLEM_TYPE
+from api.event_schemas import EVENTS
 from api.idempotency import HEADER
 from api.openapi_reading import READING_OPERATIONS
 from api.operation import Operation
@@ -21,6 +22,8 @@ from api.schemas import (
     ArchiveOut,
     AuditOut,
     AuditQuery,
+    ChannelAdmitted,
+    ChannelWanted,
     EventsOut,
     EventsQuery,
     KeysQuery,
@@ -38,11 +41,13 @@ from api.schemas import (
     SessionOut,
     SessionsOut,
     SessionsQuery,
+    StreamQuery,
 )
 from api.schemas_media import NewUploadByUrl, UploadOut, UploadQuery
 from api.schemas_messages import NewMessageOfAnyKind
 from api.schemas_outbox import BatchOut, NewMessages, Resolve, ResolvedOut
 from api.schemas_queue import QueueOut, QueueQuery
+from api.stream_outlets import EVENT_STREAM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -217,9 +222,27 @@ OPERATIONS: Final = (
     Operation(
         method="get",
         path="/v1/events",
-        summary="What happened, oldest first.",
+        summary=(
+            "What happened, oldest first; a stream without end with Accept: text/event-stream,"
+            " which begins after the header Last-Event-ID, after `after`, or now."
+        ),
         query=EventsQuery,
         answer=EventsOut,
+        media_type=EVENT_STREAM,
+    ),
+    Operation(
+        method="get",
+        path="/v1/events/ws",
+        summary="What happens, as a WebSocket; `after` resumes, without it it begins now.",
+        status=101,
+        query=StreamQuery,
+    ),
+    Operation(
+        method="post",
+        path="/v1/broadcasting/auth",
+        summary="Let a browser's Pusher client listen to a private channel; also takes a form.",
+        body=ChannelWanted,
+        answer=ChannelAdmitted,
     ),
     Operation(
         method="get",
@@ -288,6 +311,8 @@ def openapi_document(version: str) -> dict[str, Any]:
             wanted.append((operation.body, "validation"))
         if operation.answer is not None:
             wanted.append((operation.answer, "serialization"))
+    for versions in EVENTS.values():
+        wanted += [(schema.payload, "serialization") for schema in versions.values()]
     refs, definitions = models_json_schema(list(dict.fromkeys(wanted)), ref_template=_SCHEMA_PATH)
     schemas = {model: ref for (model, _), ref in refs.items()}
     paths: dict[str, dict[str, Any]] = {}
@@ -298,6 +323,10 @@ def openapi_document(version: str) -> dict[str, Any]:
         "info": {"title": "wafleet", "version": version},
         "security": [{"key": []}],
         "paths": paths,
+        "x-wafleet-events": {
+            kind.value: {str(n): schemas[each.payload] for n, each in versions.items()}
+            for kind, versions in EVENTS.items()
+        },
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
             "schemas": definitions["$defs"],
@@ -307,10 +336,13 @@ def openapi_document(version: str) -> dict[str, Any]:
 
 def _operation(operation: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     success: dict[str, Any] = {"description": operation.summary}
+    content: dict[str, Any] = {}
     if operation.answer is not None:
-        success["content"] = {"application/json": {"schema": schemas[operation.answer]}}
-    elif operation.media_type is not None:
-        success["content"] = {operation.media_type: {}}
+        content["application/json"] = {"schema": schemas[operation.answer]}
+    if operation.media_type is not None:
+        content[operation.media_type] = {}
+    if content:
+        success["content"] = content
     problem = {PROBLEM_TYPE: {"schema": schemas[ProblemOut]}}
     document: dict[str, Any] = {
         "summary": operation.summary,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One route as documented; `media_type` is what it answers with where that is not JSON.
+    """One route as documented; `media_type` is what else it answers with than JSON.
 
     `repeatable`: under an Idempotency-Key it is carried out once, however often it is sent.
     """

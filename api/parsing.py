@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import parse_qsl
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -40,6 +41,26 @@ async def read_body(request: web.Request, model: type[Model], deadline: float) -
     if request.content_type != "application/json" or not _is_utf8(request.charset):
         raise media_type_invalid()
     return validate(model, parse_object(raw))
+
+
+async def read_form(request: web.Request, model: type[Model], deadline: float) -> Model:
+    """Return a form, as Pusher's clients send it, or a JSON object as `model`.
+
+    Raises what `read_body` raises.
+    """
+    if request.content_type != "application/x-www-form-urlencoded":
+        return await read_body(request, model, deadline)
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise media_type_invalid()
+    raw = await _read(request, deadline)
+    try:
+        pairs = parse_qsl(
+            raw.decode("utf-8"), strict_parsing=True, keep_blank_values=True, errors="strict"
+        )
+        values = _unique(pairs)
+    except (ValueError, _DuplicateKeyError):
+        raise body_invalid("The body is not a form with each field once; send one.") from None
+    return validate(model, values)
 
 
 def read_query(request: web.Request, model: type[Model]) -> Model:

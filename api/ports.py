@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from actors.net_guard import NetRules
 from actors.usage import UsageBoard
+from api.streaming import StreamRules
 from storage.acceptance import Acceptance
 from storage.audit import AccessLog
 from storage.events import EventLog
@@ -27,12 +28,22 @@ if TYPE_CHECKING:
 
     from actors.live import LiveBoard
     from actors.messages import Answer, FleetMessage, Reply
+    from api.broadcast import BroadcastDriver
     from storage.media import MediaStore
     from storage.uploads import Uploads
 
 
 class Storage(Store, Acceptance, Tenants, Keys, EventLog, AccessLog, Queue, Protocol):
     """The parts of storage that the API uses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broadcasts:
+    """How front ends are told; `with_qr`: of QR codes, too. `uniform` gives pauses their jitter."""
+
+    driver: BroadcastDriver
+    with_qr: bool
+    uniform: Callable[[float, float], float]
 
 
 class Fleet(Protocol):
@@ -68,8 +79,9 @@ class ApiDeps:
     the loops make progress. `command_deadline` (seconds) bounds the wait for the fleet's answer,
     `body_deadline` (seconds) the reading of a request's body. `max_body_bytes` has to leave room
     for 65,536 characters of text, escaped; uploads have limits of their own. `net_rules` say where
-    files may be fetched from. `media` has the files of messages, `usage` is
-    what /metrics shows of sessions' sizes.
+    files may be fetched from. `media` has the files of messages, `usage` is what /metrics shows of
+    sessions' sizes; `streams` is what streams of events keep to, `broadcasts` None tells no front
+    end.
     """
 
     store: Storage
@@ -89,3 +101,5 @@ class ApiDeps:
     command_deadline: float = 60.0
     body_deadline: float = 30.0
     usage: UsageBoard = field(default_factory=UsageBoard)
+    streams: StreamRules = field(default_factory=StreamRules)
+    broadcasts: Broadcasts | None = None

@@ -107,6 +107,10 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = MappingProxyType(
         ("GET", f"{_ONE}/groups/{{jid}}"): _MESSAGE_READ,
         ("GET", "/v1/numbers"): _READ,
         ("GET", "/v1/events"): _READ,
+        ("GET", "/v1/events/ws"): _READ,
+        ("POST", "/v1/broadcasting/auth"): Rule(
+            scope=Scope.SESSION_READ, action="broadcast.subscribe"
+        ),
         ("GET", "/v1/audit"): Rule(scope=Scope.AUDIT_READ, whole=True),
         ("GET", "/v1/keys"): Rule(scope=Scope.KEY_ADMIN, whole=True),
         ("POST", "/v1/keys"): Rule(scope=Scope.KEY_ADMIN, action="key.create", whole=True),

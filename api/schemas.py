@@ -132,6 +132,13 @@ class NewApiKey(_Request):
     expires_in: int | None = Field(default=None, ge=60, le=LONGEST_KEY_SECONDS)
 
 
+class ChannelWanted(_Request):
+    """POST /v1/broadcasting/auth: what a browser's Pusher client sends, as a form or as JSON."""
+
+    socket_id: Annotated[str, Field(pattern=r"^[0-9]{1,20}\.[0-9]{1,20}$")]
+    channel_name: Annotated[str, Field(min_length=1, max_length=164)]
+
+
 class NoQuery(_Query):
     """For routes without query parameters."""
 
@@ -157,6 +164,18 @@ class EventsQuery(_Query):
 
     after: Ulid | None = None
     limit: int = Field(default=100, ge=1, le=500)
+    types: Annotated[str, Field(max_length=1000), AfterValidator(_event_types)] | None = None
+    session: Reference | None = None
+
+
+class StreamQuery(_Query):
+    """A stream of events: after this id (else from now on), of these types and this session.
+
+    Whoever comes back to the stream sends the last id seen as `after`, or, as browsers do for
+    server-sent events, in the header Last-Event-ID.
+    """
+
+    after: Ulid | None = None
     types: Annotated[str, Field(max_length=1000), AfterValidator(_event_types)] | None = None
     session: Reference | None = None
 
@@ -377,6 +396,12 @@ class QrOut(_Answer):
     text: str
     number: int
     shown_at: str
+
+
+class ChannelAdmitted(_Answer):
+    """What the browser's client shows to the Pusher server."""
+
+    auth: str
 
 
 class FieldProblem(_Answer):

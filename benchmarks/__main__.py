@@ -23,6 +23,7 @@ from benchmarks import (
     archives,
     backup,
     comebacks,
+    delivery,
     memory,
     start_to_qr,
     two_at_once,
@@ -48,6 +49,7 @@ BENCHMARKS: Final[dict[str, Callable[[Options], list[Row]]]] = {
     "api_latency": api_latency.run,
     "archives": archives.run,
     "backup": backup.run,
+    "delivery": delivery.run,
 }
 FAILURES: Final = (
     DemoFailed,

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import PrivateAttr, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from config.broadcast import BroadcastSettings
 from config.capacity import CapacitySettings
 from config.care import CareSettings
 from config.delivery import DeliverySettings
@@ -44,6 +45,7 @@ def _sends(window: str) -> Any:
 
 
 class Settings(
+    BroadcastSettings,
     CapacitySettings,
     CareSettings,
     DeliverySettings,

@@ -47,7 +47,7 @@ from supervisor.pulse import STALLED_AFTER, Pulse
 from supervisor.reaper import reaping
 from supervisor.recovery import safe_store
 from supervisor.watchdog import Watchdog
-from supervisor.wiring import VERSION, browser_driver
+from supervisor.wiring import VERSION, broadcasts, browser_driver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -191,6 +191,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             media=media,
             usage=parts.usage,
             uploads=uploads,
+            broadcasts=broadcasts(settings),
             max_body_bytes=settings.max_body_bytes,
             command_deadline=settings.stop_timeout + 30.0,
         )

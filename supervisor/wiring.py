@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from actors.browser.launch_args import BrowserOptions, Deadlines
 from actors.browser.launcher import ChromiumDriver
+from api.ports import Broadcasts
+from api.pusher import PusherApp, PusherDriver
+from supervisor.parts import now_ms, uniform
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -45,3 +48,17 @@ def browser_driver(settings: Settings) -> ChromiumDriver:
             ),
         )
     )
+
+
+def broadcasts(settings: Settings) -> Broadcasts | None:
+    """Return how front ends are told of changes; None if they are not."""
+    if settings.broadcast_driver == "none":
+        return None
+    app = PusherApp(
+        url=settings.pusher_url or "",
+        app_id=settings.pusher_app_id or "",
+        key=settings.pusher_key or "",
+        secret=settings.pusher_secret.get_secret_value() if settings.pusher_secret else "",
+    )
+    driver = PusherDriver(app, timeout=settings.broadcast_timeout, now_ms=now_ms)
+    return Broadcasts(driver=driver, with_qr=settings.broadcast_qr, uniform=uniform)

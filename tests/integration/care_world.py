@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from actors.browser.whatsapp import WhatsAppBrowser
 from actors.messages import Done, StartSession
 from simulator.requests import NewAccount
+from tests.fitting import fitting
 from tests.integration.archive_world import ASK
 from tests.waiting import eventually_async
 
@@ -73,7 +74,7 @@ async def shows(here: World, session_id: str, *reasons: str, after: int = 0) -> 
 
 async def told(here: World, kind: str, session_id: str | None = None) -> list[Mapping[str, Any]]:
     """Return the payloads of all events of this kind, of one session or of all."""
-    rows = await here.store.events(here.workspace, types=[kind], limit=1000)
+    rows = fitting(await here.store.events(here.workspace, types=[kind], limit=1000))
     return [row.payload for row in rows if session_id is None or row.session_id == session_id]
 
 

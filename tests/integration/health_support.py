@@ -15,6 +15,7 @@ from prometheus_client import generate_latest
 
 from storage.events import EventType
 from storage.messages import NewOutbound
+from tests.fitting import fitting
 from tests.integration.archive_world import ALICE, ME
 from tests.waiting import eventually_async
 
@@ -60,7 +61,7 @@ async def linked(here: World) -> int:
 
 
 async def health_events(here: World) -> Sequence[Payload]:
-    rows = await here.store.events(here.workspace, types=[EventType.SESSION_HEALTH])
+    rows = fitting(await here.store.events(here.workspace, types=[EventType.SESSION_HEALTH]))
     return [row.payload for row in rows]
 
 

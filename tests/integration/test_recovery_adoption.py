@@ -19,6 +19,7 @@ from storage.sqlite import open_store
 from storage.store import Desired, SessionNotFound, SessionStatus
 from storage.tenants import PlanLimits, WorkspaceNotFound
 from storage.vault import ArchiveContext
+from tests.fitting import fitting
 from tests.integration.archive_support import OTHER_RING, archive_files, make_profile
 from tests.integration.backup_support import execute, query
 from tests.integration.media_support import media_files, read_all
@@ -66,7 +67,10 @@ async def restore(lived: Lived) -> After:
                 row.id: [record.generation for record in await store.archives(row.id)]
                 for row in rows
             },
-            events=[(event.type, event.session_id) for event in await store.all_events(limit=500)],
+            events=[
+                (event.type, event.session_id)
+                for event in fitting(await store.all_events(limit=500))
+            ],
             adopted=(
                 restored.adopted.sessions,
                 restored.adopted.archives,

@@ -16,6 +16,7 @@ from storage.vault.files import unlink_all
 from supervisor.admin import schema
 from supervisor.errors import DatabaseLost, DataDirUnusable
 from supervisor.quarantine import database_files
+from tests.fitting import fitting
 from tests.integration import recovery_support as support
 from tests.integration.archive_support import make_profile
 from tests.integration.backup_support import (
@@ -140,7 +141,7 @@ async def test_a_damaged_database_is_put_aside_and_the_snapshot_takes_its_place(
             home = lived.furnished.workspace
             [told] = [
                 event.payload
-                for event in await store.events(home, types=[EventType.STORAGE])
+                for event in fitting(await store.events(home, types=[EventType.STORAGE]))
                 if event.session_id is None
             ]
             assert told == {

@@ -150,6 +150,7 @@ async def _rest(store: SqliteStore, home: str, session: str, key: str) -> None:
         await store.events(home, after=after, types={"session.status"})
         await store.events(home, after=after, session_id=session)
     await store.last_event(home)
+    await store.newest_event()
     access = NewAccess(action="a", result="b", now_ms=NOW, key=key, session_id=session)
     await store.append_access(home, access)
     await store.access_log(home, before=5)

@@ -28,6 +28,7 @@ from actors.janitor_plan import (
     step,
 )
 from storage.space import SpaceLevel
+from tests.fitting import require_fit
 
 pytestmark = pytest.mark.unit
 
@@ -46,6 +47,9 @@ def play(*story: JanitorEvent | float, plan: Plan | None = None) -> list[Janitor
         else:
             plan, actions = step(plan, each, RULES, now)
             done += actions
+    for told in done:
+        if isinstance(told, Tell):
+            require_fit("storage", told.payload)
     return done
 
 

@@ -25,6 +25,7 @@ from actors.memory_events import (
     Use,
 )
 from actors.memory_plan import step
+from tests.fitting import require_fit
 
 pytestmark = pytest.mark.unit
 
@@ -80,6 +81,9 @@ def play(*story: MemoryEvent | float, rules: MemoryRules = RULES) -> list[Memory
         else:
             plan, actions = step(plan, each, rules, now, lambda low, high: (low + high) / 2)
             done += actions
+    for told in done:
+        if isinstance(told, Tell):
+            require_fit("memory", told.payload)
     return done
 
 

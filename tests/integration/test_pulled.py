@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.streaming import PulledBytes
+from api.pulled import PulledBytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
