@@ -2,7 +2,8 @@
 
 One message of a number is on its way at a time: who was granted one holds the number until it says
 that it is over, or its lease has run out. Sessions of one number take turns: who was told that it
-is busy comes before who was not.
+is busy comes before who was not. A note to self is counted alike, and waits for no message: one
+that does not leave may be what the note is to find out about.
 
 A grant counts from the moment that it was given, and what it allows is to leave within MARGIN_MS; a
 cap's period is longer by as much. What took longer counts from when it was over, since it has left
@@ -39,7 +40,7 @@ DOUBT_MS: Final = 180_000
 LATE_MS: Final = 3_600_000
 """How long a lease that ran out is remembered, should it be over in the end."""
 NOTE: Final = "note."
-"""How the key of a note to self begins: a session may have both it and a message in hand."""
+"""How the key of a note to self begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,9 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sends:
-    """All numbers. `leases` by number; `late` by key: leases that ran out before they were over.
+    """All numbers. `leases` and `queues` by lane: the messages of a number, or its notes.
+
+    `late` by key: leases that ran out before they were over.
 
     `moved` are grants that have another time now, which has to be recorded.
     """
@@ -90,6 +93,15 @@ class Ask:
     first_contact: bool
     lease_ms: int
 
+    @property
+    def lane(self) -> str:
+        return lane_of(self.number, self.key)
+
+
+def lane_of(number: str, key: str) -> str:
+    """Return what holds one thing at a time: the messages of a number, or its notes."""
+    return f"{NOTE}{number}" if key.startswith(NOTE) else number
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Later:
@@ -102,7 +114,7 @@ class Later:
 def want(sends: Sends, ask: Ask, caps: Caps, now: Instant) -> tuple[Sends, MessageGrant | Later]:
     """Return what the question makes of `sends`, and its answer."""
     sends = _expired(sends, ask, now)
-    lease = sends.leases.get(ask.number)
+    lease = sends.leases.get(ask.lane)
     if lease is not None and (lease.session_id, lease.grant.key) == (ask.session_id, ask.key):
         return sends, lease.grant  # it asks again: the answer was lost, or is on its way
     line = sends.lines.get(ask.number, Line())
@@ -127,21 +139,22 @@ def _granted(sends: Sends, ask: Ask, caps: Caps, now: Instant) -> tuple[Sends, M
         day=line.day,
     )
     lease = Lease(session_id=ask.session_id, grant=grant, until_ms=now.boot_ms + ask.lease_ms)
-    left = tuple(w for w in sends.queues.get(ask.number, ()) if w.session_id != ask.session_id)
+    left = tuple(w for w in sends.queues.get(ask.lane, ()) if w.session_id != ask.session_id)
     sends = replace(
         sends,
         lines={**sends.lines, ask.number: line},
-        leases={**sends.leases, ask.number: lease},
-        queues={**sends.queues, ask.number: left},
+        leases={**sends.leases, ask.lane: lease},
+        queues={**sends.queues, ask.lane: left},
     )
     return sends, grant
 
 
 def over(sends: Sends, number: str, key: str, now: Instant, *, committed: bool) -> Sends:
     """The message has left, or never will: return what that makes of `sends`."""
-    lease = sends.leases.get(number)
+    lane = lane_of(number, key)
+    lease = sends.leases.get(lane)
     if lease is not None and lease.grant.key == key:
-        leases = {of: each for of, each in sends.leases.items() if of != number}
+        leases = {of: each for of, each in sends.leases.items() if of != lane}
         sends = replace(sends, leases=leases)
     else:
         lease = sends.late.get(key)
@@ -171,15 +184,15 @@ def _with_line(sends: Sends, number: str, line: Line) -> Sends:
 
 def _expired(sends: Sends, ask: Ask, now: Instant) -> Sends:
     """What has run out of time holds nobody up any more; a grant counts all the same."""
-    queue = sends.queues.get(ask.number, ())
+    queue = sends.queues.get(ask.lane, ())
     waiting = tuple(each for each in queue if each.until_ms > now.boot_ms)
     if waiting != queue:
-        sends = replace(sends, queues={**sends.queues, ask.number: waiting})
-    lease = sends.leases.get(ask.number)
+        sends = replace(sends, queues={**sends.queues, ask.lane: waiting})
+    lease = sends.leases.get(ask.lane)
     if lease is None or not (lease.until_ms <= now.boot_ms or _forsaken(lease, ask)):
         return sends
     sends, grant = _left_by(sends, lease.grant, now)
-    leases = {of: each for of, each in sends.leases.items() if of != ask.number}
+    leases = {of: each for of, each in sends.leases.items() if of != ask.lane}
     late = {k: each for k, each in sends.late.items() if each.until_ms > now.boot_ms - LATE_MS}
     late[grant.key] = replace(lease, grant=grant)
     return replace(sends, leases=leases, late=late)
@@ -190,13 +203,11 @@ def _forsaken(lease: Lease, ask: Ask) -> bool:
 
     It had crashed, and its browser with it.
     """
-    held, asked = lease.grant.key, ask.key
-    same = lease.session_id == ask.session_id and held != asked
-    return same and held.startswith(NOTE) == asked.startswith(NOTE)
+    return lease.session_id == ask.session_id and lease.grant.key != ask.key
 
 
 def _is_next(sends: Sends, ask: Ask) -> bool:
-    queue = sends.queues.get(ask.number, ())
+    queue = sends.queues.get(ask.lane, ())
     return not queue or queue[0].session_id == ask.session_id
 
 
@@ -204,12 +215,12 @@ def _queued(sends: Sends, ask: Ask, now: Instant) -> Sends:
     """It keeps the place that it has, or takes the last one."""
     until_ms = now.boot_ms + BUSY_MS + IN_LINE_MS
     place = Waiting(session_id=ask.session_id, until_ms=until_ms)
-    queue = sends.queues.get(ask.number, ())
+    queue = sends.queues.get(ask.lane, ())
     if any(each.session_id == ask.session_id for each in queue):
         queue = tuple(place if w.session_id == ask.session_id else w for w in queue)
     else:
         queue = (*queue, place)
-    return replace(sends, queues={**sends.queues, ask.number: queue})
+    return replace(sends, queues={**sends.queues, ask.lane: queue})
 
 
 # ---- the log on the disk -------------------------------------------------------------------------
@@ -271,7 +282,7 @@ def loaded(logs: Iterable[NumberLog], open_: Iterable[Lease]) -> Sends:
     leases = {}
     for lease in open_:
         grant = lease.grant
-        leases[grant.number] = lease
+        leases[lane_of(grant.number, grant.key)] = lease
         if (grant.number, grant.key) not in known:
             line = lines.get(grant.number, Line(day=grant.day, since=grant.boot_ms))
             lines[grant.number] = replace(line, given=tuple(sorted([*line.given, grant.boot_ms])))

@@ -119,10 +119,21 @@ def test_a_session_that_lost_its_message_in_a_crash_does_not_wait_for_itself() -
     sends, _ = granted(Sends(), ask("0"), at(0))
     sends, _ = granted(sends, ask("1"), at(1000))
     assert len(sends.lines[ONE].given) == 2
-    sends, _ = refused(sends, ask("note.n"), at(1000))
-    sends = over(sends, ONE, "1", at(1001), committed=True)
-    sends, _ = granted(sends, ask("note.n"), at(1001))
-    refused(sends, ask("2"), at(1002))
+    refused(sends, ask("2", "t"), at(1002))
+
+
+def test_a_note_waits_for_no_message_and_counts_like_one() -> None:
+    """A message that does not leave may be what the note finds out about."""
+    sends, _ = granted(Sends(), ask("1"), at(0))
+    sends, _ = granted(sends, ask("note.n"), at(1000))
+    assert len(sends.lines[ONE].given) == 2
+    refused(sends, ask("2", "t"), at(1001))
+    sends, later = refused(sends, ask("note.n", "t"), at(1001))
+    assert later.window == "busy", "one note at a time"
+    sends = over(sends, ONE, "1", at(1002), committed=True)
+    sends, _ = granted(sends, ask("2", "t"), at(1002))
+    sends = over(sends, ONE, "note.n", at(1003), committed=True)
+    assert refused(sends, ask("note.n", "t"), at(1003))[1].window == "minute", "its caps hold"
 
 
 def test_sessions_of_a_number_take_turns() -> None:
