@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from actors.calls import Calls
     from actors.deps import SessionDeps
     from actors.messages import Answer, Outcome, Reply
+    from actors.recorder import Recorder
     from storage.archives import ArchiveInfo, Restored
 
 log = structlog.get_logger(__name__)
@@ -44,12 +45,19 @@ class Archivist:
     """Owned by one session actor and used only from its thread."""
 
     def __init__(
-        self, *, owner: ArchivistOwner, session_id: str, calls: Calls, deps: SessionDeps
+        self,
+        *,
+        owner: ArchivistOwner,
+        session_id: str,
+        calls: Calls,
+        deps: SessionDeps,
+        recorder: Recorder,
     ) -> None:
         self._owner = owner
         self._session_id = session_id
         self._calls = calls
         self._deps = deps
+        self._recorder = recorder
         self._profile = deps.paths(session_id).profile
         self._plan = Plan()
         self._browser: Browser | None = None
@@ -121,6 +129,10 @@ class Archivist:
         if report.archive is not None:
             log.warning("profile_restored", generation=report.archive.generation)
             self._count("restored")
+            # Written before the courier reads what is in doubt: its barrier is the recorder.
+            archived, now = report.archive.created_ms, self._deps.now_ms()
+            forget = self._deps.store.record_restored
+            self._recorder.put("restored", partial(forget, self._session_id, archived, now))
 
     # ---- the plan --------------------------------------------------------------------------------
 

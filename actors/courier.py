@@ -1,17 +1,18 @@
-"""Sends a session's accepted messages, one at a time, in the order of acceptance.
+"""Sends a session's messages, one at a time: the store says whose turn it is, the limiter when.
 
-The store is the queue: claim_next commits `sending` before the page call, so that a crash at any
-moment leaves a message either accepted (never handed over) or sending (its fate is unknown, and
-shown so).
+`sending`, the attempt and the limiter's grant commit together, before the page call. So a crash at
+any moment leaves a message either accepted (never handed over) or in doubt, and shown so. What is
+in doubt is looked up first (actors.doubts), and only sent again under its own id.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 
+from actors import clearance, doubts
 from actors.bridge import BridgeClosed, DeadlineExceeded
 from actors.browser.driver import (
     ConnectionLost,
@@ -20,23 +21,38 @@ from actors.browser.driver import (
     PageRefused,
     SendResult,
 )
-from storage.store import StoreBusy, StoreFull
+from actors.clearance import Clearance
+from actors.doubts import Doubts
+from actors.limiter_messages import SendGranted, SendLater
+from actors.messages import SendAnswered, TimerFired
+from storage.messages import Priority
+from storage.outbox import Due
+from storage.store import StoreBusy, StoreError, StoreFull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from pykka import ActorRef
 
-    from actors.bridge import Bridge
+    from actors.bridge import Timer
     from actors.browser.driver import Browser
     from actors.calls import Calls
-    from actors.messages import Outcome
+    from actors.deps import SessionDeps
+    from actors.messages import OutboxChanged, Outcome
     from actors.recorder import Recorder
-    from actors.telemetry import Telemetry
+    from storage.grants import MessageGrant
     from storage.messages import MessageRow
-    from storage.store import Store
 
 log = structlog.get_logger(__name__)
 
 CLAIM_DEADLINE: Final = 30.0
+SEND_SLACK: Final = 15.0
+MOMENT: Final = 1.0
+LONGEST_NAP: Final = 60.0
+"""Seconds; clocks are looked at again after that, whatever was reckoned before."""
+FAIR_SHARE: Final = 4
+"""So many messages of conversations go in a row before one of bulk."""
+CAPS: Final = frozenset({"minute", "hour", "day", "warm_up"})
+"""Windows that bind the number, whichever message is next."""
+TIMER: Final = "courier"
 DEFINITE: Final = frozenset(
     {"not_on_whatsapp", "invalid_jid", "binding_missing", "send_refused", "unsupported_chat"}
 )
@@ -52,42 +68,42 @@ SICK: Final = {
 class CourierOwner(Protocol):
     """What the courier asks of its session actor."""
 
-    def sending_failed(self, cause: str, detail: str) -> None: ...
+    child_id: str
+    incarnation: int
 
-    def arm_courier_retry(self) -> None: ...
+    @property
+    def actor_ref(self) -> ActorRef[Any]: ...
+
+    def own_number(self) -> str | None: ...
+
+    def tell_parent(self, message: object) -> None: ...
+
+    def sending_failed(self, cause: str, detail: str) -> None: ...
 
 
 class Courier:
     """Owned by one session actor and used only from its thread."""
 
     def __init__(
-        self,
-        *,
-        owner: CourierOwner,
-        session_id: str,
-        calls: Calls,
-        main: Bridge,
-        browsers: Bridge,
-        store: Store,
-        recorder: Recorder,
-        telemetry: Telemetry,
-        now_ms: Callable[[], int],
-        send_deadline: float,
+        self, *, owner: CourierOwner, calls: Calls, deps: SessionDeps, recorder: Recorder
     ) -> None:
         self._owner = owner
-        self._session_id = session_id
         self._calls = calls
-        self._main = main
-        self._browsers = browsers
-        self._store = store
+        self._deps = deps
         self._recorder = recorder
-        self._telemetry = telemetry
-        self._now_ms = now_ms
-        self._send_deadline = send_deadline
+        self._clearance = Clearance(owner, deps.main)
+        self._doubts = Doubts(owner=owner, calls=calls, deps=deps, recorder=recorder)
         self._browser: Browser | None = None
         self._busy = False
         self._woken = False
+        self._capped = False
+        self._in_a_row = 0
+        self._refused: str | None = None
         self._in_flight: MessageRow | None = None
+        self._timer: Timer | None = None
+        self._timer_number = 0
+
+    # ---- told by the session ---------------------------------------------------------------------
 
     @property
     def idle(self) -> bool:
@@ -97,23 +113,35 @@ class Courier:
     def start(self, browser: Browser) -> None:
         """The session is connected: learn what became of unknown messages, then send."""
         self._browser = browser
-        if self._busy:
-            self._woken = True
-            return
-        self._busy = True
-        work = partial(self._store.unknown_messages, self._session_id)
-        self._calls.place(self._main, work, self._unknown_read, deadline=CLAIM_DEADLINE)
+        self._capped = False
+        self._doubts.due = True
+        self._next()
 
     def halt(self) -> None:
         """The session is not connected any more: claim nothing; a call in flight goes on."""
         self._browser = None
+        self._doubts.halt()
 
-    def wake(self) -> None:
-        """A message was accepted."""
-        if self._busy:
-            self._woken = True
-        else:
-            self._claim()
+    def handle(self, message: OutboxChanged | SendAnswered) -> None:
+        """A message was accepted, or another one has changed; or the limiter answers."""
+        if isinstance(message, SendAnswered):
+            self._clearance.answered(message)
+        elif not self._capped:
+            self._next()
+
+    def timer_fired(self, timer: TimerFired) -> None:
+        """A timer of ours or of our parts; an old one's number changes nothing."""
+        match timer.name:
+            case clearance.TIMER:
+                self._clearance.timer_fired(timer.number)
+            case doubts.TIMER:
+                self._doubts.timer_fired(timer.number)
+                self._next()
+            case _ if timer.number == self._timer_number:
+                self._capped = False
+                self._next()
+            case _:
+                pass
 
     def abandon(self) -> None:
         """The session ends: what is in flight has an unknown fate."""
@@ -121,115 +149,225 @@ class Courier:
         if self._in_flight is not None:
             self._mark_unknown(self._in_flight, "session_ended", "the session ended while sending")
 
-    def _unknown_read(self, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            self._store_failed("unknown_messages_not_read", outcome.error)
-            return
-        self._resolve(outcome.value)
+    def release(self) -> None:
+        """The actor is over, its browser is gone: another session of the number may send."""
+        self._clearance.abandon()
+        self._doubts.abandon()
+        if self._timer is not None:
+            self._timer.cancel()
 
-    def _resolve(self, rows: Sequence[MessageRow]) -> None:
-        """Ask the page for the ack of each, one after the other."""
-        if not rows or self._browser is None:
-            self._busy = False
-            self._claim()
-            return
-        row, rest = rows[0], rows[1:]
-        work = partial(self._browser.lookup_ack, chat=row.chat, wa_id=row.wa_id)
-        then = partial(self._looked_up, row, rest)
-        self._calls.place(self._browsers, work, then, deadline=self._send_deadline)
+    # ---- whose turn it is ------------------------------------------------------------------------
 
-    def _looked_up(self, row: MessageRow, rest: Sequence[MessageRow], outcome: Outcome) -> None:
-        if outcome.error is not None and not isinstance(outcome.error, PageRefused):
-            self._busy = False
-            self._report_sick(outcome.error)
+    def _next(self) -> None:
+        """Do what comes next, unless something is under way: then when it has ended."""
+        if self._busy:
+            self._woken = True
             return
-        ack = outcome.value if outcome.error is None else None
-        log.info("unknown_message_looked_up", session_id=row.session_id, message_id=row.id, ack=ack)
-        if ack is not None and ack >= 1:
-            write = partial(
-                self._store.record_acks, row.session_id, [row.wa_id], ack, self._now_ms()
-            )
-            self._recorder.put("ack", write)
-        self._resolve(rest)
-
-    def _claim(self) -> None:
         if self._browser is None:
             return
-        self._busy = True
-        self._woken = False
-        work = partial(self._store.claim_next, self._session_id, self._now_ms())
-        self._calls.place(self._main, work, self._claimed, deadline=CLAIM_DEADLINE)
+        self._busy, self._woken = True, False
+        again = self._doubts.next()
+        if self._doubts.due:
+            self._doubts.examine(self._browser, self._examined)
+        elif again is not None:
+            self._ask(Due(message=again), again)
+        else:
+            bulk_first = self._in_a_row >= FAIR_SHARE
+            work = partial(
+                self._deps.store.due,
+                self._owner.child_id,
+                self._deps.now_ms(),
+                bulk_first=bulk_first,
+            )
+            self._calls.place(self._deps.main, work, self._looked, deadline=CLAIM_DEADLINE)
 
-    def _claimed(self, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            self._store_failed("claim_failed", outcome.error)
-            return
-        row: MessageRow | None = outcome.value
-        if row is None:
-            self._idle()
-            return
-        if self._browser is None:  # lost the connection while claiming: it was not handed over
-            self._recorder.put("unsent", partial(self._store.record_unsent, row.id, self._now_ms()))
+    def _rest(self, seconds: float | None = None) -> None:
+        """Nothing is under way; look again in `seconds`, or when there is something new."""
+        self._busy = False
+        if seconds is not None:
+            self._arm(seconds)
+        if self._doubts.due or (self._woken and not self._capped):
+            self._next()
+
+    def _go_on(self) -> None:
+        self._busy = False
+        self._next()
+
+    def _arm(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_number += 1
+        fired = TimerFired(name=TIMER, number=self._timer_number)
+        nap = min(max(0.0, seconds), LONGEST_NAP)
+        self._timer = self._deps.main.after(nap, self._owner.actor_ref, fired)
+
+    def _examined(self, error: Exception | None) -> None:
+        if error is None:
+            self._go_on()
+        elif isinstance(error, StoreError | DeadlineExceeded):
+            self._doubts.due = True
+            self._store_failed("unknown_messages_not_read", error)
+        else:
+            self._doubts.again()
             self._busy = False
+            self._report_sick(error)
+
+    def _looked(self, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self._store_failed("turn_not_read", outcome.error)
             return
+        due: Due = outcome.value
+        if due.message is not None:
+            self._ask(due, due.message)
+        elif due.next_ms is not None:
+            self._rest((due.next_ms - self._deps.now_ms()) / 1000)
+        else:
+            self._rest()
+
+    # ---- when ------------------------------------------------------------------------------------
+
+    def _ask(self, due: Due, row: MessageRow) -> None:
+        number = self._owner.own_number()
+        if number is None or self._browser is None:
+            self._rest(MOMENT)
+            return
+        lease = self._send_deadline() + CLAIM_DEADLINE
+        if due.reply and self._deps.delivery.typing > 0:
+            lease += self._deps.timeouts.call + self._deps.delivery.typing + SEND_SLACK
+        self._clearance.ask(
+            row.id,
+            number,
+            first_contact=due.first_contact,
+            lease=lease,
+            then=partial(self._cleared, due, row),
+        )
+
+    def _cleared(self, due: Due, row: MessageRow, answer: SendGranted | SendLater) -> None:
+        if isinstance(answer, SendLater):
+            self._capped = answer.window in CAPS
+            self._rest(answer.seconds)
+        elif self._browser is None:
+            self._clearance.over(committed=False)
+            self._rest()
+        elif due.reply and self._deps.delivery.typing > 0:
+            self._show_typing(due, row, answer.grant, self._browser)
+        else:
+            self._claim(due, row, answer.grant)
+
+    def _show_typing(
+        self, due: Due, row: MessageRow, grant: MessageGrant, browser: Browser
+    ) -> None:
+        seconds = self._deps.delivery.typing
+        work = partial(browser.show_typing, chat=row.chat, seconds=seconds)
+        then = partial(self._typing_shown, due, row, grant)
+        deadline = self._deps.timeouts.call + seconds + SEND_SLACK
+        self._calls.place(self._deps.browsers, work, then, deadline=deadline)
+
+    def _typing_shown(
+        self, due: Due, row: MessageRow, grant: MessageGrant, outcome: Outcome
+    ) -> None:
+        if outcome.error is not None:  # no reason not to send
+            log.info("typing_not_shown", message_id=row.id, error=type(outcome.error).__name__)
+        if self._browser is None:
+            self._clearance.over(committed=False)
+            self._rest()
+        else:
+            self._claim(due, row, grant)
+
+    def _claim(self, due: Due, row: MessageRow, grant: MessageGrant) -> None:
+        work = partial(self._deps.store.claim, row.id, grant, self._deps.now_ms())
+        then = partial(self._claimed, due, row)
+        self._calls.place(self._deps.main, work, then, deadline=CLAIM_DEADLINE)
+
+    def _claimed(self, due: Due, asked: MessageRow, outcome: Outcome) -> None:
+        if self._doubts.next() is asked and outcome.error is None:
+            self._doubts.taken()
+        row: MessageRow | None = outcome.value
+        if outcome.error is not None:
+            late = isinstance(outcome.error, DeadlineExceeded)  # it may be committed all the same
+            self._clearance.over(committed=late)
+            if late:
+                self._unsent(asked)
+            self._store_failed("claim_failed", outcome.error)
+        elif row is None:
+            self._clearance.over(committed=False)
+            twice, self._refused = self._refused == asked.id, asked.id
+            self._rest(MOMENT) if twice else self._go_on()
+        elif self._browser is None:  # lost the connection while claiming: it was not handed over
+            self._clearance.over(committed=True)
+            self._unsent(row)
+            self._rest()
+        else:
+            self._in_a_row = self._in_a_row + 1 if due.turn is Priority.CONVERSATION else 0
+            self._hand_over(row, self._browser)
+
+    # ---- the page --------------------------------------------------------------------------------
+
+    def _hand_over(self, row: MessageRow, browser: Browser) -> None:
         self._in_flight = row
-        self._telemetry.accept_to_page_seconds.observe((self._now_ms() - row.created_ms) / 1000)
+        since = max(row.created_ms, row.send_at_ms or 0)
+        self._deps.telemetry.accept_to_page_seconds.observe((self._deps.now_ms() - since) / 1000)
         message = Outgoing(
             chat=row.chat, wa_id=row.wa_id, kind=row.kind, body=row.body, content=row.content
         )
-        work = partial(self._browser.send, message, again=row.attempts > 1)
-        then = partial(self._answered, row)
-        self._calls.place(self._browsers, work, then, deadline=self._send_deadline)
+        work = partial(browser.send, message, again=row.attempts > 1)
+        then = partial(self._page_answered, row)
+        self._calls.place(self._deps.browsers, work, then, deadline=self._send_deadline())
 
-    def _idle(self) -> None:
-        self._busy = False
-        if self._woken:
-            self._claim()
-
-    def _answered(self, row: MessageRow, outcome: Outcome) -> None:
+    def _page_answered(self, row: MessageRow, outcome: Outcome) -> None:
         self._in_flight = None
-        now = self._now_ms()
+        self._clearance.over(committed=True)
+        now, store = self._deps.now_ms(), self._deps.store
         match outcome.value, outcome.error:
             case SendResult(ack=ack), None:
-                self._recorder.put("sent", partial(self._store.record_sent, row.id, ack, now))
+                write = partial(store.record_sent, row.id, ack, now)
+                self._recorder.put("sent", write, self._go_on)
             case _, PageRefused(reason="not_connected"):
-                self._recorder.put("unsent", partial(self._store.record_unsent, row.id, now))
-                self._busy = False  # the socket's own report, or its return, starts us again
-                self._owner.arm_courier_retry()
-                return
-            case _, PageRefused(reason=reason) as error if reason in DEFINITE:
-                write = partial(self._store.record_failed, row.id, reason, str(error), now)
-                self._recorder.put("failed", write)
+                self._unsent(row)
+                self._rest(MOMENT)  # the socket's own report, or its return, starts us again
+            case _, PageRefused(reason=reason) as error if _definite(row, reason):
+                write = partial(store.record_failed, row.id, reason, str(error), now)
+                self._recorder.put("failed", write, self._go_on)
             case _, PageRefused(reason=reason) as error:
                 self._mark_unknown(row, reason, str(error))
+                self._go_on()
             case _, error:
                 self._mark_unknown(row, "no_answer", type(error).__name__)
                 self._busy = False
                 # A page that hangs is found by its beats, long before a send runs out of time.
                 self._report_sick(error or RuntimeError("no answer"), silence="acks_missing")
-                return
         log.info(
             "message_handed_over",
             session_id=row.session_id,
             message_id=row.id,
+            attempt=row.attempts,
             error=type(outcome.error).__name__ if outcome.error else None,
         )
-        self._claim_or_rest()
 
-    def _claim_or_rest(self) -> None:
-        self._busy = False
-        self._claim()
+    def _unsent(self, row: MessageRow) -> None:
+        unsent, now = self._deps.store.record_unsent, self._deps.now_ms()
+        self._recorder.put("unsent", partial(unsent, row.id, now))
+        if row.attempts > 1:
+            self._doubts.again()
 
     def _mark_unknown(self, row: MessageRow, code: str, detail: str) -> None:
         self._in_flight = None
-        write = partial(self._store.record_unknown, row.id, code, detail, self._now_ms())
-        self._recorder.put("unknown", write)
+        unknown, now = self._deps.store.record_unknown, self._deps.now_ms()
+        self._recorder.put("unknown", partial(unknown, row.id, code, detail, now))
+        self._doubts.again()
 
     def _store_failed(self, event: str, error: Exception) -> None:
-        log.warning(event, session_id=self._session_id, error=type(error).__name__)
-        self._busy = False
-        if isinstance(error, StoreBusy | StoreFull | DeadlineExceeded):
-            self._owner.arm_courier_retry()
+        log.warning(event, session_id=self._owner.child_id, error=type(error).__name__)
+        passing = isinstance(error, StoreBusy | StoreFull | DeadlineExceeded)
+        self._rest(MOMENT if passing else None)
 
     def _report_sick(self, error: Exception, silence: str = "page_unresponsive") -> None:
         self._owner.sending_failed(SICK.get(type(error), silence), type(error).__name__)
+
+    def _send_deadline(self) -> float:
+        return self._deps.timeouts.send + SEND_SLACK
+
+
+def _definite(row: MessageRow, reason: str) -> bool:
+    """Tell whether a refusal is its end: an earlier attempt may have been what nobody knows of."""
+    return reason in DEFINITE and not row.possible_duplicate

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from actors.bridge import Bridge
     from actors.browser.driver import Browser, BrowserDriver, SessionPaths
     from actors.browser.profile_care import ProfileCare
+    from actors.delivery import DeliveryRules
     from actors.health_book import HealthBook
     from actors.health_state import HealthRules
     from actors.live import LiveBoard
@@ -55,6 +56,7 @@ class SessionDeps:
     board: LiveBoard
     telemetry: Telemetry
     limits: Limits
+    delivery: DeliveryRules
     timeouts: SessionTimeouts
     paths: Callable[[str], SessionPaths]
     new_wa_id: Callable[[], str]

@@ -158,6 +158,14 @@ class QrAnswered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SendAnswered:
+    """The limiter, through the reply that it was given: its answer to the n-th question."""
+
+    number: int
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrowserReported:
     """The session's browser, from the browser loop; `launch` tells which launch it belongs to."""
 
@@ -175,6 +183,7 @@ SessionMessage = (
     | ArchiveSession
     | RefreshQr
     | QrAnswered
+    | SendAnswered
     | BrowserReported
     | CareMessage
 )

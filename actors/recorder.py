@@ -42,15 +42,25 @@ class Recorder:
         self._main = main
         self._session_id = session_id
         self._arm_retry = arm_retry
-        self._waiting: deque[tuple[str, Callable[[], Coroutine[Any, Any, Any]]]] = deque()
+        self._waiting: deque[
+            tuple[str, Callable[[], Coroutine[Any, Any, Any]], Callable[[], None] | None]
+        ] = deque()
         self._writing = False
         self._drained: Callable[[], None] | None = None
 
-    def put(self, what: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        """Write after everything put before; `what` names it in the log."""
+    def put(
+        self,
+        what: str,
+        work: Callable[[], Coroutine[Any, Any, Any]],
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        """Write after everything put before; `what` names it in the log.
+
+        `then` is called once it is written, or refused for good.
+        """
         if len(self._waiting) >= MOST_WAITING:
             raise RecorderOverflow(f"{MOST_WAITING} writes wait for the store")
-        self._waiting.append((what, work))
+        self._waiting.append((what, work, then))
         self._next()
 
     def when_drained(self, then: Callable[[], None]) -> None:
@@ -68,14 +78,14 @@ class Recorder:
             return
         if self._waiting:
             self._writing = True
-            _, work = self._waiting[0]
+            _, work, _ = self._waiting[0]
             self._calls.place(self._main, work, self._written, deadline=WRITE_DEADLINE)
         elif self._drained is not None:
             then, self._drained = self._drained, None
             then()
 
     def _written(self, outcome: Outcome) -> None:
-        what, _ = self._waiting[0]
+        what, _, then = self._waiting[0]
         error = outcome.error
         if isinstance(error, StoreBusy | StoreFull | DeadlineExceeded):
             log.warning(
@@ -94,3 +104,5 @@ class Recorder:
         self._waiting.popleft()
         self._writing = False
         self._next()
+        if then is not None:
+            then()

@@ -48,6 +48,7 @@ from actors.messages import (
     QrAnswered,
     RecycleProposed,
     RefreshQr,
+    SendAnswered,
     SessionMessage,
     StopKind,
     StopSession,
@@ -89,19 +90,14 @@ class SessionActor(ChildActor):
         self._publisher = Publisher(
             session_id=child_id, incarnation=incarnation, deps=deps, recorder=self._recorder
         )
-        self._courier = Courier(
+        self._courier = Courier(owner=self, calls=self._calls, deps=deps, recorder=self._recorder)
+        self._archivist = Archivist(
             owner=self,
             session_id=child_id,
             calls=self._calls,
-            main=deps.main,
-            browsers=deps.browsers,
-            store=deps.store,
+            deps=deps,
             recorder=self._recorder,
-            telemetry=deps.telemetry,
-            now_ms=deps.now_ms,
-            send_deadline=deps.timeouts.send + STOP_SLACK,
         )
-        self._archivist = Archivist(owner=self, session_id=child_id, calls=self._calls, deps=deps)
         self._recycling = Recycling(self, self._archivist)
         self._inbox = Inbox(session_id=child_id, deps=deps, recorder=self._recorder)
         self._caring = Caring(
@@ -147,8 +143,8 @@ class SessionActor(ChildActor):
                 self._fact(fact)
             case StopSession():
                 self._told_to_stop(message)
-            case OutboxChanged():
-                self._courier.wake()
+            case OutboxChanged() | SendAnswered():
+                self._courier.handle(message)
             case ArchiveSession(reply=reply):
                 self._archivist.asked(reply)
             case RecycleProposed() | CollectGarbage() | KillBrowser() | NoteStorage():
@@ -172,8 +168,8 @@ class SessionActor(ChildActor):
                 self._phase_timed_out()
             case "recorder":
                 self._recorder.retry()
-            case "courier":
-                self._courier.wake()
+            case "courier" | "clearance" | "doubts":
+                self._courier.timer_fired(timer)
             case "archive":
                 self._archivist.timer_fired(timer.number)
             case "recycle":
@@ -334,9 +330,9 @@ class SessionActor(ChildActor):
         fired = TimerFired(name=name, number=number)
         return self._deps.main.after(seconds, self.actor_ref, fired)
 
-    def arm_courier_retry(self) -> None:
-        """The courier: wake me in a second."""
-        self._arm_once("courier", 1.0)
+    def own_number(self) -> str | None:
+        """The courier: the number that it sends from, once known."""
+        return self._state.me
 
     def arm_archive_timer(self, seconds: float, number: int) -> Timer:
         """The archivist: wake me then, and tell me the number."""
@@ -393,4 +389,5 @@ class SessionActor(ChildActor):
             except Exception:
                 log.exception("browser_release_failed")
                 browser.kill()
+        self._courier.release()
         self._publisher.withdraw()

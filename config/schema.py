@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.capacity import CapacitySettings
 from config.care import CareSettings
+from config.delivery import DeliverySettings
 from config.fields import Count, Place, Seconds, Text, Words, count, field, seconds
 from config.health import HealthSettings
 from config.safekeeping import SafekeepingSettings
@@ -44,6 +45,7 @@ def _sends(window: str) -> Any:
 class Settings(
     CapacitySettings,
     CareSettings,
+    DeliverySettings,
     HealthSettings,
     SafekeepingSettings,
     SendingSettings,

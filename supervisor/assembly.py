@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actors.archive_plan import ArchiveTimes
 from actors.caps import Caps, Pace
+from actors.delivery import DeliveryRules, UnknownPolicy
 from actors.deps import SessionDeps, SessionTimeouts
 from actors.health_book import HealthBook
 from actors.health_state import HealthRules
@@ -70,6 +71,11 @@ def session_deps(parts: Parts, profiles: ProfileCare) -> SessionDeps:
             socket_timeout=settings.socket_timeout,
             qr_code_timeout=settings.qr_code_timeout,
             qr_codes_per_window=settings.qr_codes_per_window,
+        ),
+        delivery=DeliveryRules(
+            unknown_policy=UnknownPolicy(settings.unknown_policy),
+            pending=settings.pending_timeout,
+            typing=settings.typing_before_reply,
         ),
         timeouts=SessionTimeouts(
             launch=settings.launch_timeout,

@@ -35,6 +35,7 @@ from storage.vault import SecretBox
 from supervisor.assembly import fleet_deps, keeper, safekeeper
 from supervisor.datadir import DataDir
 from supervisor.errors import SupervisorDied
+from supervisor.expiry import Expirer
 from supervisor.fleet import FleetSupervisor
 from supervisor.keeper import keeping
 from supervisor.keyring import open_keyring
@@ -189,6 +190,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             serving(build_app(deps), settings.api_host, settings.api_port)
         )
         await stack.enter_async_context(keeping(keeper(parts)))
+        await stack.enter_async_context(keeping(Expirer(store=store, now_ms=now_ms)))
         await stack.enter_async_context(keeping(safekeeper(parts, snapshots)))
         await _resume(store, fleet)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

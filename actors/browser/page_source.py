@@ -11,7 +11,14 @@ from typing import Final
 from actors.browser.driver import BundleMissing
 
 PAGE: Final = Path(__file__).parent / "page"
-SCRIPTS: Final = ("bindings.js", "messages.js", "sending.js", "health.js", "adapter.js")
+SCRIPTS: Final = (
+    "bindings.js",
+    "messages.js",
+    "sending.js",
+    "typing.js",
+    "health.js",
+    "adapter.js",
+)
 MARK: Final = "self.WPP="
 
 WAJS_CONFIG: Final = {

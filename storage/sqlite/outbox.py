@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from storage.messages import Direction, MessageRow, MessageState, NewOutbound
 from storage.sqlite.events import append_events
 from storage.sqlite.messages import INSERT_MESSAGE, SELECT_MESSAGE, no_such_message, stored_message
+from storage.sqlite.number_grants import record_message_grant
 from storage.sqlite.receipts import (
     EVENT_REF,
     MessageRef,
@@ -19,10 +20,13 @@ from storage.sqlite.rows import content_text, message_row, storable
 from storage.sqlite.scope import active_session_keys
 from storage.sqlite.tenants import count_message
 from storage.sqlite.traffic import note_traffic
+from storage.sqlite.turns import BLOCKING, due_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from storage.grants import MessageGrant
+    from storage.outbox import Due
     from storage.sqlite.connection import Connections, Transaction
     from storage.sqlite.ids import MonotonicIds
 
@@ -30,6 +34,28 @@ _BATCH: Final = 500  # ids per statement, below SQLite's limit of parameters
 _MAY_FAIL: Final = frozenset({MessageState.ACCEPTED, MessageState.SENDING, MessageState.UNKNOWN})
 ERASED_CODE: Final = "contact_erased"
 ERASED_DETAIL: Final = "The contact was erased before the message's turn."
+EXPIRED_CODE: Final = "expired"
+EXPIRED_DETAIL: Final = "Its time was over before it could be sent."
+FORGOTTEN_DETAIL: Final = "Its time is over, and the restored login can't tell if it was sent."
+# An unknown message may go before others in doubt that were accepted after it.
+_CLAIM: Final = (
+    "UPDATE messages AS m SET state = 'sending', attempts = attempts + 1, updated_at = :now,"  # noqa: S608
+    " attempted_at = :now, error_code = NULL, error_detail = NULL, forgotten = 0,"
+    " possible_duplicate = possible_duplicate OR (forgotten AND attempts > 0)"
+    " WHERE m.uuid = :message AND m.state IN ('accepted', 'unknown') AND m.erased_at IS NULL"
+    " AND (m.send_at IS NULL OR m.send_at <= :now)"
+    " AND (m.expires_at IS NULL OR m.expires_at > :now)"
+    f" AND NOT EXISTS ({BLOCKING} AND b.id <> m.id"
+    " AND (b.state = 'sending' OR m.state = 'accepted' OR b.id < m.id))"
+    " AND EXISTS (SELECT 1 FROM whatsapp_sessions AS s WHERE s.id = m.whatsapp_session_id"
+    " AND s.deleted_at IS NULL AND s.is_active = 1)"
+)
+
+_FORGET: Final = (
+    "UPDATE messages SET forgotten = 1, updated_at = :now WHERE whatsapp_session_id ="
+    " (SELECT id FROM whatsapp_sessions WHERE uuid = :session)"
+    " AND coalesce(attempted_at, updated_at) >= :archived AND forgotten = 0"
+)
 
 
 class OutboxTable:
@@ -73,6 +99,16 @@ class OutboxTable:
             await append_events(tx, self._ids, [message_event(ref, state)], new.now_ms)
             return await stored_message(tx, uuid)
 
+    async def due(self, session_id: str, now_ms: int, *, bulk_first: bool = False) -> Due:
+        return await due_message(self._connections.read, session_id, now_ms, bulk_first=bulk_first)
+
+    async def claim(self, message_id: str, grant: MessageGrant, now_ms: int) -> MessageRow | None:
+        async with self._connections.write() as tx:
+            if await tx.change(_CLAIM, {"message": message_id, "now": now_ms}) == 0:
+                return None
+            await record_message_grant(tx, grant)
+            return await stored_message(tx, message_id)
+
     async def claim_next(self, session_id: str, now_ms: int) -> MessageRow | None:
         async with self._connections.write() as tx:
             claimed = await tx.one(
@@ -115,20 +151,71 @@ class OutboxTable:
             if ref is not None and ref.state is MessageState.SENDING:
                 await self._end(tx, ref, MessageState.UNKNOWN, (code, detail), now_ms)
 
+    async def record_stuck(self, message_id: str, code: str, detail: str, now_ms: int) -> None:
+        async with self._connections.write() as tx:
+            ref = await find_message(tx, message_id)
+            if ref is None or ref.state is not MessageState.UNKNOWN:
+                return
+            if (await stored_message(tx, message_id)).error_code != code:
+                await self._end(tx, ref, MessageState.UNKNOWN, (code, detail), now_ms)
+
     async def record_unsent(self, message_id: str, now_ms: int) -> None:
         async with self._connections.write() as tx:
             ref = await find_message(tx, message_id)
             if ref is None or ref.state is not MessageState.SENDING:
                 return
-            if ref.erased:
+            again = (await stored_message(tx, message_id)).attempts > 1
+            if ref.erased and not again:
                 why = (ERASED_CODE, ERASED_DETAIL)
                 await self._end(tx, ref, MessageState.FAILED, why, now_ms)
                 return
             await tx.change(
-                "UPDATE messages SET state = 'accepted', attempts = attempts - 1, updated_at = ?"
+                "UPDATE messages SET state = ?, attempts = attempts - 1, updated_at = ?"
                 " WHERE id = ?",
-                (now_ms, ref.id),
+                (MessageState.UNKNOWN if again else MessageState.ACCEPTED, now_ms, ref.id),
             )
+
+    async def record_expired(self, message_id: str, now_ms: int) -> None:
+        async with self._connections.write() as tx:
+            ref = await find_message(tx, message_id)
+            if ref is None or ref.state is not MessageState.UNKNOWN:
+                return
+            doubt = await tx.one(
+                "SELECT error_code FROM messages WHERE id = ? AND forgotten = 1", (ref.id,)
+            )
+            if doubt is None:
+                why = (EXPIRED_CODE, EXPIRED_DETAIL)
+                await self._end(tx, ref, MessageState.EXPIRED, why, now_ms)
+            elif doubt[0] != EXPIRED_CODE:
+                why = (EXPIRED_CODE, FORGOTTEN_DETAIL)
+                await self._end(tx, ref, MessageState.UNKNOWN, why, now_ms)
+
+    async def record_restored(self, session_id: str, archived_ms: int, now_ms: int) -> int:
+        async with self._connections.write() as tx:
+            values: dict[str, object] = {
+                "session": session_id,
+                "archived": archived_ms,
+                "now": now_ms,
+            }
+            # Twice, so that each goes by its own index.
+            doubted = await tx.change(f"{_FORGET} AND state IN ('sending', 'unknown')", values)
+            again = await tx.change(f"{_FORGET} AND state = 'accepted' AND attempts > 0", values)
+        return doubted + again
+
+    async def expire_messages(self, now_ms: int, limit: int = 100) -> int:
+        late = "SELECT 1 FROM messages WHERE state = 'accepted' AND expires_at <= ? LIMIT 1"
+        if not await self._connections.read(late, (now_ms,)):
+            return 0  # most of the time, and nobody has to wait for it
+        async with self._connections.write() as tx:
+            rows = await tx.all(
+                f"SELECT {EVENT_REF} WHERE m.state = 'accepted' AND m.expires_at <= ?"
+                " ORDER BY m.expires_at LIMIT ?",
+                (now_ms, max(0, limit)),
+            )
+            why = (EXPIRED_CODE, EXPIRED_DETAIL)
+            for row in rows:
+                await self._end(tx, message_ref(row), MessageState.EXPIRED, why, now_ms)
+        return len(rows)
 
     async def record_acks(
         self, session_id: str, wa_ids: Sequence[str], ack: int, now_ms: int

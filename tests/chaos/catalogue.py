@@ -9,6 +9,7 @@ from tests.chaos import (
     rows_clock,
     rows_container,
     rows_crowd,
+    rows_delivery,
     rows_health,
     rows_limits,
     rows_profile,
@@ -29,6 +30,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     *rows_limits.FAULTS,
     *rows_clock.FAULTS,
     *rows_supervisor.FAULTS,
+    *rows_delivery.FAULTS,
     *rows_container.FAULTS,
     *rows_crowd.FAULTS,
 )

@@ -22,6 +22,7 @@ FIGURES: Final[Mapping[str, str]] = MappingProxyType(
         "booted": "seconds from starting the program until its API was up",
         "lost": "messages accepted that neither arrived, nor wait, nor are shown as unknown",
         "missed": "messages written to us that the API never shows",
+        "accepted": "messages that the API accepted",
         "waiting": "messages accepted that wait for their session to be connected",
         "unknown": "messages shown as unknown: handed over, and WhatsApp's answer never heard",
         "duplicated": "messages that somebody saw twice",

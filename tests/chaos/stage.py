@@ -30,7 +30,6 @@ NEIGHBOURS: Final = ("left", "right")
 STOP_TIMEOUT: Final = 3.0
 """Seconds that a browser may take to close on a stage, a tenth of the default."""
 PATIENCE: Final = 60.0
-
 UNCAPPED: Final = {
     "send_per_minute": "100000",
     "send_per_hour": "100000",
@@ -40,7 +39,7 @@ UNCAPPED: Final = {
     "first_contact_delay": "0",
     "warm_up": "[]",
 }
-"""Numbers send what a row gives them; a row that is about the caps says so."""
+"""Messages flow faster here than WhatsApp would like; rows of the caps set their own."""
 
 
 class Client(Api):

@@ -37,6 +37,7 @@ ALL = (
     "0012_limiter_log",
     "0013_outbox",
     "0014_message_grants",
+    "0015_turns",
 )
 
 

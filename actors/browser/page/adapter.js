@@ -215,10 +215,11 @@ function wafleetAdapter(config) {
   }
 
   const sending = wafleetSending({ requireConnected, requireBindings });
+  const typing = wafleetTyping({ requireConnected, requireBindings });
   const health = wafleetHealth({ heard: () => emit('server_heard'), isNote: sending.isNote });
 
   /** @type {Record<string, (args: any) => unknown>} */
-  const CALLS = { ...sending.calls, look, tellState, takeOver, refreshQr, logout };
+  const CALLS = { ...sending.calls, ...typing.calls, look, tellState, takeOver, refreshQr, logout };
 
   /** @param {string} name @param {object} args @returns {Promise<string>} */
   async function call(name, args) {
