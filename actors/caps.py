@@ -175,16 +175,14 @@ def forecast(line: Line, caps: Caps, now: int, ahead: int, count: int) -> list[T
 
 def _turn_of(turns: Sequence[Turn], number: int, caps: Caps) -> Turn:
     """No message is legal before a period after the one that was the cap's `most` before it."""
-    later, window = 0, ""
-    for name, limit in (("day", caps.day), ("hour", caps.hour)):
-        beyond = number - len(turns) + 1
-        periods = max(0, -(-beyond // limit.most)) if limit is caps.hour else beyond // limit.most
-        if periods > 0 and number - periods * limit.most >= 0:
-            number -= periods * limit.most
-            later += periods * limit.period_ms
-            window = window or name
+    days = number // caps.day.most if number >= len(turns) else 0
+    number -= days * caps.day.most
+    beyond = max(0, number - len(turns) + 1)
+    hours = min(number // caps.hour.most, -(-beyond // caps.hour.most))
+    number -= hours * caps.hour.most
     turn = turns[min(number, len(turns) - 1)]
-    return Turn(turn.at + later, window or turn.window)
+    later = days * caps.day.period_ms + hours * caps.hour.period_ms
+    return Turn(turn.at + later, "day" if days else "hour" if hours else turn.window)
 
 
 def _course(line: Line, caps: Caps, now: int, steps: int) -> Iterator[Turn]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from actors.state import Limits
     from actors.telemetry import Telemetry
     from storage.archives import Archives
+    from storage.grants import MessageGrantLog
     from storage.secrets import Secrets
     from storage.store import Store
 
@@ -44,6 +45,7 @@ class SessionDeps:
     main: Bridge
     browsers: Bridge
     store: Store
+    grants: MessageGrantLog
     secrets: Secrets
     archives: Archives
     archive_times: ArchiveTimes

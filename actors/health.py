@@ -55,6 +55,8 @@ class HealthOwner(Protocol):
 
     def happened(self, event: HealthSays) -> None: ...
 
+    def tell_parent(self, message: object) -> None: ...
+
     def arm_health_timer(self, name: str, seconds: float, number: int) -> Timer: ...
 
 
@@ -78,7 +80,9 @@ class Health:
         self._recorder = recorder
         self._publisher = publisher
         self._plan = fresh(deps.health.get(session_id))
-        self._notes = Notes(calls=calls, deps=deps, answered=self._probed)
+        self._notes = Notes(
+            owner=owner, session_id=session_id, calls=calls, deps=deps, answered=self._probed
+        )
         self._timers: dict[str, Timer] = {}
         self._numbers = {"beat": 0, "check": 0}
         self._in_conflict = self._claiming = False
@@ -184,6 +188,7 @@ class Health:
 
     def abandon(self, state: State) -> None:
         """The actor is over; it crashed if the machine does not know of it."""
+        self._notes.abandon()
         for name in self._numbers:
             self._arm(name, None)
         if state.phase is Phase.ENDED:

@@ -110,12 +110,10 @@ def want(sends: Sends, ask: Ask, caps: Caps, now: Instant) -> tuple[Sends, Messa
     wait = turn.at - now.boot_ms
     busy = lease is not None or not _is_next(sends, ask)
     if busy and wait < BUSY_MS:
-        wait, turn = BUSY_MS, turn._replace(window=BUSY)
-    if wait <= 0:
-        return _granted(sends, ask, caps, now)
-    if busy or sends.queues.get(ask.number):
-        sends = _queued(sends, ask, now.boot_ms + wait)
-    return sends, Later(wait_ms=wait, window=turn.window)
+        return _queued(sends, ask, now), Later(wait_ms=BUSY_MS, window=BUSY)
+    if wait > 0:
+        return sends, Later(wait_ms=wait, window=turn.window)
+    return _granted(sends, ask, caps, now)
 
 
 def _granted(sends: Sends, ask: Ask, caps: Caps, now: Instant) -> tuple[Sends, MessageGrant]:
@@ -202,9 +200,10 @@ def _is_next(sends: Sends, ask: Ask) -> bool:
     return not queue or queue[0].session_id == ask.session_id
 
 
-def _queued(sends: Sends, ask: Ask, due_ms: int) -> Sends:
+def _queued(sends: Sends, ask: Ask, now: Instant) -> Sends:
     """It keeps the place that it has, or takes the last one."""
-    place = Waiting(session_id=ask.session_id, until_ms=due_ms + IN_LINE_MS)
+    until_ms = now.boot_ms + BUSY_MS + IN_LINE_MS
+    place = Waiting(session_id=ask.session_id, until_ms=until_ms)
     queue = sends.queues.get(ask.number, ())
     if any(each.session_id == ask.session_id for each in queue):
         queue = tuple(place if w.session_id == ask.session_id else w for w in queue)

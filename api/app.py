@@ -19,6 +19,7 @@ from api.openapi import OpenApiRoutes
 from api.ports import ApiDeps
 from api.pressure import PressureRoutes
 from api.qr import QrRoutes
+from api.queue import QueueRoutes
 from api.recorder import AccessRecorder, record_access
 from api.rules import without_rule
 from api.sessions import SessionRoutes
@@ -66,6 +67,7 @@ def build_app(deps: ApiDeps) -> web.Application:
     for room in (
         SessionRoutes(deps),
         MessageRoutes(deps),
+        QueueRoutes(deps),
         QrRoutes(deps),
         NumberRoutes(deps),
         HistoryRoutes(deps),

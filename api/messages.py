@@ -12,6 +12,7 @@ from api.caller import TRAIL
 from api.errors import plan_limit_reached, provider_unsupported, session_stopped
 from api.lookup import find_session, is_ulid
 from api.parsing import json_response, read_body, read_query
+from api.queue import queue_fields
 from api.schemas import (
     AcceptedOut,
     MessagesOut,
@@ -75,7 +76,11 @@ class MessageRoutes:
             log.warning("outbox_notice_failed", session_id=session.id)
         session = self._as_of_now(await self._store.session(session.workspace_id, session.id))
         answer = AcceptedOut.model_validate(
-            {**message_fields(row), "session_status": session.status}
+            {
+                **message_fields(row),
+                "session_status": session.status,
+                **await queue_fields(self._deps, session, row),
+            }
         )
         headers = {"Location": f"/v1/sessions/{session.id}/messages/{row.id}"}
         return json_response(answer, status=202, headers=headers)

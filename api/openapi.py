@@ -38,6 +38,7 @@ from api.schemas import (
     SessionsOut,
     SessionsQuery,
 )
+from api.schemas_queue import QueueOut, QueueQuery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,6 +135,13 @@ OPERATIONS: Final = (
     ),
     Operation(
         method="get", path=f"{_MESSAGES}/{{message}}", summary="Read a message.", answer=MessageOut
+    ),
+    Operation(
+        method="get",
+        path=f"{_ONE}/queue",
+        summary="What waits to be sent, in order, with the earliest time of each.",
+        query=QueueQuery,
+        answer=QueueOut,
     ),
     Operation(method="get", path=f"{_ONE}/qr", summary="The QR code on show.", answer=QrOut),
     Operation(

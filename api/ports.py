@@ -14,6 +14,7 @@ from actors.usage import UsageBoard
 from storage.audit import AccessLog
 from storage.events import EventLog
 from storage.keys import Keys
+from storage.queue import Queue
 from storage.store import Store
 from storage.tenants import Tenants
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from actors.messages import Answer, FleetMessage, Reply
 
 
-class Storage(Store, Tenants, Keys, EventLog, AccessLog, Protocol):
+class Storage(Store, Tenants, Keys, EventLog, AccessLog, Queue, Protocol):
     """The parts of storage that the API uses."""
 
 

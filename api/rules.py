@@ -81,6 +81,7 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = MappingProxyType(
         ("POST", _MESSAGES): Rule(scope=Scope.MESSAGE_SEND, action="message.send", waits=False),
         ("GET", _MESSAGES): Rule(scope=Scope.MESSAGE_READ),
         ("GET", f"{_MESSAGES}/{{message}}"): Rule(scope=Scope.MESSAGE_READ),
+        ("GET", f"{_ONE}/queue"): Rule(scope=Scope.MESSAGE_READ),
         ("GET", "/v1/numbers"): _READ,
         ("GET", "/v1/events"): _READ,
         ("GET", "/v1/audit"): Rule(scope=Scope.AUDIT_READ, whole=True),

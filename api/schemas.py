@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.keys import Scope
 from api.recipients import parse_recipient
+from api.schemas_queue import QueuePlaceOut
 from storage.events import EventType
 from storage.messages import Direction, MessageState
 from storage.store import Desired, Provider, SessionStatus
@@ -309,9 +310,10 @@ class MessageOut(_Answer):
 
 
 class AcceptedOut(MessageOut):
-    """A message just accepted, and the state of the session that it waits for."""
+    """A message just accepted, the state of the session that it waits for, and its place there."""
 
     session_status: SessionStatus
+    queue: QueuePlaceOut | None
 
 
 class MessagesOut(_Answer):

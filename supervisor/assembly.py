@@ -53,6 +53,7 @@ def session_deps(parts: Parts, profiles: ProfileCare) -> SessionDeps:
         main=parts.main,
         browsers=parts.browsers,
         store=parts.store,
+        grants=parts.grants,
         secrets=parts.secrets,
         archives=parts.archives,
         archive_times=ArchiveTimes(

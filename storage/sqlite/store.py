@@ -22,6 +22,7 @@ from storage.sqlite.messages import MessageTable
 from storage.sqlite.number_grants import NumberGrantTable
 from storage.sqlite.outbox import OutboxTable
 from storage.sqlite.privacy import PrivacyTable
+from storage.sqlite.queue import QueueTable
 from storage.sqlite.retention import RetentionTable
 from storage.sqlite.sessions import SessionTable
 from storage.sqlite.statuses import StatusTable
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from storage.keys import Keys
     from storage.media_index import MediaIndex
     from storage.privacy import Privacy
+    from storage.queue import Queue
     from storage.sqlite.connection import Connections
     from storage.store import Store
     from storage.tenants import Tenants
@@ -77,6 +79,7 @@ class SqliteStore(
     AdoptionTable,
     GrantTable,
     NumberGrantTable,
+    QueueTable,
 ):
     """Implements every port of storage; made by `open_store`, used on the loop that opened it."""
 
@@ -136,5 +139,6 @@ if TYPE_CHECKING:
         Privacy,
         Adoptions,
         GrantLog,
+        Queue,
     ]:
-        return store, store, store, store, store, store, store, store, store, store
+        return store, store, store, store, store, store, store, store, store, store, store

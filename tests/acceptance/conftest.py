@@ -98,6 +98,9 @@ def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
                     # what else this machine does is not these tests' business
                     "WAFLEET_CPU_PRESSURE_HIGH": "100",
                     "WAFLEET_CPU_PRESSURE_LOW": "100",
+                    "WAFLEET_SEND_DELAY": "0",
+                    "WAFLEET_SEND_JITTER": "0",
+                    "WAFLEET_FIRST_CONTACT_DELAY": "0",
                     **env,
                 },
             )

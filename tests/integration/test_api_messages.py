@@ -36,6 +36,7 @@ async def test_a_message_is_accepted_stored_and_announced(api: Api) -> None:
     message = accepted.json
     assert accepted.headers["Location"] == f"/v1/sessions/{session_id}/messages/{message['id']}"
     assert message.pop("session_status") == "disconnected"
+    assert message.pop("queue") == {"position": 1, "earliest_at": None, "bound_by": None}
     assert set(message) == {
         "id",
         "session_id",

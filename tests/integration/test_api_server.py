@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
+from actors.limiter_messages import SendForecast, SendSlot, TellSendForecast
 from actors.live import LiveBoard, LiveSession, QrCode
 from actors.messages import (
     Archived,
@@ -92,6 +93,11 @@ class RecordingFleet:
 
 def service_answer(message: object) -> Answer:
     match message:
+        case TellSendForecast(ahead=ahead, count=count):  # a second for each one before
+            slots = range(ahead, ahead + count)
+            return SendForecast(
+                slots=tuple(SendSlot(seconds=n, window="minute" if n else None) for n in slots)
+            )
         case TellPressure():
             return PoolReport(
                 limit=50,

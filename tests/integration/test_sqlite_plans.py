@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 # What may be read from end to end: tables of few rows, and indexes of exceptions.
-SMALL = {"workspaces", "subscription_plans", "w", "p"}
+SMALL = {"workspaces", "subscription_plans", "w", "p", "sending_numbers"}
 EXCEPTIONS = ("messages_sending", "media_orphans")
 
 
@@ -94,6 +94,9 @@ async def _sessions(store: SqliteStore, home: str, session: str) -> None:
 
 async def _messages(store: SqliteStore, home: str, session: str) -> None:
     row = await store.accept_message(home, outbound(session, "A7"))
+    await store.queue_depth(session)
+    await store.queue_page(session, after=5)
+    await store.waiting_before(row.id)
     await store.claim_next(session, NOW)
     await store.record_unsent(row.id, NOW)
     await store.claim_next(session, NOW)
@@ -174,6 +177,12 @@ async def _rest(store: SqliteStore, home: str, session: str, key: str) -> None:
     for _ in range(2):  # for the first time, and once more
         await store.record_grant(grant, EventType.SESSION_QR, {})
     await store.record_event(session, EventType.LIMITER, {}, NOW)
+    message_grant = MessageGrant(number="1", key="1", boot_id="b", boot_ms=1, wall_ms=NOW)
+    for _ in range(2):
+        await store.record_message_grant(message_grant)
+    for log in await store.number_logs():
+        await store.move_number_log(log)
+    await store.drop_message_grants("1", 5)
     await store.grants(GrantKind.QR_WINDOW)
     await store.move_grants([grant])
     await store.drop_grants([grant])

@@ -169,6 +169,14 @@ def test_only_days_on_which_it_sends_count() -> None:
     assert (later.day, later.since) == (2, 30 * DAY_MS)
 
 
+def test_a_day_that_allows_no_more_than_the_one_before_does_not_begin_too_early() -> None:
+    """A cap's window is longer than a day, by the margin."""
+    caps = replace(WARM, day=replace(REAL.day, period_ms=DAY_MS + 2000))
+    line = Line(given=(5,), day=1, since=5)
+    assert next_turn(line, replace(caps, warm_up=(1, 1))).at == 5 + DAY_MS + 2000
+    assert next_turn(line, replace(caps, warm_up=(1, 2))).at == 5 + DAY_MS
+
+
 @settings(max_examples=300)
 @drawn(st.lists(st.integers(0, DAY_MS // 2), max_size=80), st.lists(st.integers(1, 6), max_size=5))
 def test_a_warm_up_holds_in_any_24_hours(gaps: list[int], steps: list[int]) -> None:

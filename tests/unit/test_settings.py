@@ -309,6 +309,17 @@ def test_a_budget_is_unset_or_some_memory() -> None:
         ({"QR_WINDOWS": "6"}, "QR_WINDOWS"),
         ({"QR_WINDOWS": "0"}, "QR_WINDOWS"),
         ({"QR_PERIOD": "3599"}, "QR_PERIOD"),
+        ({"SEND_PER_MINUTE": "21"}, "SEND_PER_MINUTE"),
+        ({"SEND_PER_MINUTE": "0"}, "SEND_PER_MINUTE"),
+        ({"SEND_PER_HOUR": "501"}, "SEND_PER_HOUR"),
+        ({"SEND_PER_DAY": "5001"}, "SEND_PER_DAY"),
+        ({"WARM_UP": "5 4"}, "WARM_UP"),
+        ({"WARM_UP": "0, 4"}, "WARM_UP"),
+        ({"WARM_UP": "x"}, "WARM_UP"),
+        ({"WARM_UP": "1 " * 91}, "WARM_UP"),
+        ({"SEND_DELAY_GROWTH": "-1"}, "SEND_DELAY_GROWTH"),
+        ({"SEND_DELAY_GROWTH": "nan"}, "SEND_DELAY_GROWTH"),
+        ({"SEND_DELAY": "-1"}, "SEND_DELAY"),
         ({"CPU_PRESSURE_LOW": "100"}, "CPU_PRESSURE_LOW"),
         ({"MEMORY_PRESSURE_HIGH": "4"}, "MEMORY_PRESSURE_LOW"),
         ({"LOAD_HIGH": "2"}, "LOAD_LOW"),
@@ -325,3 +336,18 @@ def test_only_a_simulator_shows_more_qr_codes() -> None:
     simulated = load(WAFLEET_QR_WINDOWS="100", WAFLEET_QR_PERIOD="0.5", **place)
     assert (simulated.qr_windows, simulated.qr_period) == (100, 0.5)
     assert "5" in complaint(env={"WAFLEET_QR_WINDOWS": "6"})
+
+
+def test_only_a_simulator_lets_a_number_send_more() -> None:
+    lower = load(WAFLEET_SEND_PER_MINUTE="1", WAFLEET_SEND_PER_DAY="10")
+    assert (lower.send_per_minute, lower.send_per_hour, lower.send_per_day) == (1, 500, 10)
+    place = {"WAFLEET_HOST_RESOLVER_RULES": RULES, "WAFLEET_TRUSTED_SPKI": SPKI}
+    assert load(WAFLEET_SEND_PER_MINUTE="100000", **place).send_per_minute == 100_000
+    assert "20" in complaint(env={"WAFLEET_SEND_PER_MINUTE": "21"})
+
+
+@pytest.mark.parametrize(
+    ("text", "days"), [("5, 10 20", (5, 10, 20)), ("[7]", (7,)), ("[]", ()), ("3 3", (3, 3))]
+)
+def test_a_warm_up_is_a_schedule(text: str, days: tuple[int, ...]) -> None:
+    assert load(WAFLEET_WARM_UP=text).warm_up == days

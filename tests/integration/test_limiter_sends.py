@@ -1,0 +1,317 @@
+"""The limiter's messages with a real store: what a number may send, what survives, what is told."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from actors.base import tell
+from actors.bridge import FutureReply
+from actors.caps import Pace
+from actors.limiter_messages import (
+    SendForecast,
+    SendGranted,
+    SendLater,
+    SendOver,
+    SendSlot,
+    SendWanted,
+    TellSendForecast,
+)
+from actors.limiter_plan import Limit
+from actors.messages import StopService
+from storage.events import EventType
+from storage.grants import MessageGrant
+from storage.store import StoreError
+from tests.integration.tenant_support import home_of, outbound
+from tests.integration.test_limiter import CAPS, Desk, desk
+from tests.other_writer import other_writer
+from tests.waiting import eventually_async
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from actors.caps import Caps
+
+pytestmark = pytest.mark.integration
+
+ONE = "15550100001"
+TWO = "15550100002"
+
+
+async def want(
+    here: Desk, session: str, key: str, *, number: str = ONE, first: bool = False
+) -> Any:
+    reply = FutureReply()
+    wanted = SendWanted(
+        session_id=session,
+        number=number,
+        key=key,
+        first_contact=first,
+        lease_seconds=60,
+        reply=reply,
+    )
+    tell(here.ref, wanted)
+    return await reply.wait(10)
+
+
+def over(here: Desk, session: str, key: str, *, number: str = ONE, committed: bool = True) -> None:
+    tell(here.ref, SendOver(session_id=session, number=number, key=key, committed=committed))
+
+
+async def send(here: Desk, session: str, key: str, *, number: str = ONE) -> None:
+    """Send one as a courier does: the grant is on the disk before the page hears of it."""
+    granted = await want(here, session, key, number=number)
+    assert isinstance(granted, SendGranted), granted
+    await here.store.record_message_grant(granted.grant)
+    over(here, session, key, number=number)
+    await here.could(session)  # by then it has heard of it
+
+
+async def refused(here: Desk, session: str, key: str, *, number: str = ONE) -> SendLater:
+    answer = await want(here, session, key, number=number)
+    assert isinstance(answer, SendLater), answer
+    return answer
+
+
+async def test_the_twenty_first_of_a_minute_waits_however_often_it_is_started_anew(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as (here, one):
+        for number in range(20):
+            await send(here, one, str(number))
+            if number % 7 == 0:
+                await here.again(RuntimeError("x") if number else StopService())
+        later = await refused(here, one, "x")
+        assert (later.code, later.window) == ("send_later", "minute")
+        assert 55 < later.seconds <= 62
+        await here.again()
+        again = await refused(here, one, "x")
+        assert later.seconds - 5 < again.seconds <= later.seconds
+        await send(here, one, "y", number=TWO)
+        here.clock.boot_ms += 62_000
+        await send(here, one, "x")
+        value = here.telemetry.registry.get_sample_value
+        assert value("wafleet_sends_total", {"session": one, "result": "granted"}) == 22.0
+        assert value("wafleet_sends_held_total", {"window": "minute"}) == 2.0
+
+
+async def test_two_sessions_of_one_number_share_its_caps(tmp_path: Path) -> None:
+    async with desk(tmp_path, caps=replace(CAPS, minute=replace(CAPS.minute, most=2))) as (
+        here,
+        one,
+    ):
+        row, _ = await here.store.create_session(await home_of(here.store), "two", 1)
+        granted = await want(here, one, "1")
+        busy = await refused(here, row.id, "2")
+        assert (busy.window, busy.seconds) == ("busy", 0.25)
+        await here.store.record_message_grant(granted.grant)
+        over(here, one, "1")
+        await send(here, row.id, "2")
+        assert (await refused(here, one, "3")).window == "minute"
+        assert (await refused(here, row.id, "3")).window == "minute"
+
+
+async def test_the_wall_clock_is_nothing_to_it(tmp_path: Path) -> None:
+    async with desk(tmp_path, caps=replace(CAPS, minute=replace(CAPS.minute, most=1))) as (
+        here,
+        one,
+    ):
+        await send(here, one, "1")
+        for jump in (86_400_000 * 400, -86_400_000 * 400):
+            here.clock.wall_ms = jump
+            assert 55 < (await refused(here, one, "2")).seconds <= 62
+            await here.again()
+            assert 55 < (await refused(here, one, "2")).seconds <= 62
+
+
+async def test_after_a_reboot_all_of_it_counts_as_before_the_boot(tmp_path: Path) -> None:
+    """As far apart as it was; told once, to everybody."""
+    caps = replace(CAPS, minute=Limit(most=2, period_ms=62_000))
+    async with desk(tmp_path, caps=caps) as (here, one):
+        await send(here, one, "1")
+        here.clock.boot_ms += 30_000
+        await send(here, one, "2")
+        await here.end(StopService())
+        here.clock.boot_id = "another"
+        uptime = here.clock().boot_ms
+        here.clock.boot_ms -= uptime - 5000  # the machine came up five seconds ago
+        here.start()
+        later = await refused(here, one, "3")
+        assert 62 - 30 - 5 - 2 < later.seconds <= 62 - 30 - 5
+        await here.again()
+        await refused(here, one, "3")
+        told = await here.events(EventType.LIMITER)
+        assert told == [{"action": "counted_anew", "cause": "boot", "count": 2}]
+
+
+async def test_what_was_never_committed_is_free_again(tmp_path: Path) -> None:
+    async with desk(tmp_path, caps=replace(CAPS, minute=replace(CAPS.minute, most=1))) as (
+        here,
+        one,
+    ):
+        assert isinstance(await want(here, one, "1"), SendGranted)
+        over(here, one, "1", committed=False)
+        await send(here, one, "2")
+        assert (await refused(here, one, "3")).window == "minute"
+
+
+async def test_a_grant_that_is_not_on_the_disk_yet_outlives_the_limiter(tmp_path: Path) -> None:
+    """It was told, so it counts, and its number is busy, for the next limiter as well."""
+    async with desk(tmp_path, caps=replace(CAPS, minute=replace(CAPS.minute, most=1))) as (
+        here,
+        one,
+    ):
+        granted = await want(here, one, "1")
+        await here.again(RuntimeError("x"))
+        assert (await refused(here, "another", "2")).window == "minute"
+        assert await want(here, one, "1") == granted
+        over(here, one, "1", committed=False)
+        await send(here, one, "2")
+
+
+async def test_a_slow_message_counts_from_its_end_on_the_disk_too(tmp_path: Path) -> None:
+    async with desk(tmp_path) as (here, one):
+        granted = await want(here, one, "1")
+        await here.store.record_message_grant(granted.grant)
+        here.clock.boot_ms += 20_000
+
+        async def moved() -> bool:
+            [log] = await here.store.number_logs()
+            return [g.boot_ms for g in log.grants] != [granted.grant.boot_ms]
+
+        async with other_writer(tmp_path / "db", "BEGIN EXCLUSIVE"):
+            over(here, one, "1")
+            behind = await here.ask(one, "a QR window")  # writes take turns
+            assert (behind.code, await moved()) == ("service_down", False)
+        await eventually_async(moved)  # the disk did not take it at first
+        [log] = await here.store.number_logs()
+        assert 20_000 <= log.grants[0].boot_ms - granted.grant.boot_ms < 25_000
+
+
+async def test_what_was_on_its_way_when_everything_died_counts_from_the_start(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path, caps=replace(CAPS, minute=replace(CAPS.minute, most=1))) as (
+        here,
+        one,
+    ):
+        home = await home_of(here.store)
+        row = await here.store.accept_message(home, outbound(one, "A1"))
+        await here.store.claim_next(one, 1)
+        granted = await want(here, one, f"{row.id}.1")
+        await here.store.record_message_grant(granted.grant)
+        await here.end(StopService())
+        here.book.leases = {}
+        here.clock.boot_ms += 40_000
+        here.start()
+        assert 60 < (await refused(here, one, "2")).seconds <= 62
+        await here.store.record_sent(row.id, 1, 2)
+        here.clock.boot_ms += 40_000
+        await here.again()
+        assert 20 < (await refused(here, one, "2")).seconds <= 22, "that is known now"
+
+
+async def test_who_asks_before_the_log_is_read_is_answered_afterwards(tmp_path: Path) -> None:
+    async with desk(tmp_path, caps=replace(CAPS, minute=replace(CAPS.minute, most=1))) as (
+        here,
+        one,
+    ):
+        await send(here, one, "1")
+        await here.end(StopService())
+        here.start()
+        assert (await refused(here, one, "2")).window == "minute"
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"hour": Limit(most=2, period_ms=3_602_000)}, "hour"),
+        ({"day": Limit(most=2, period_ms=86_402_000)}, "day"),
+        ({"warm_up": (2, 4)}, "warm_up"),
+    ],
+)
+async def test_a_cap_that_lasts_is_told_once(
+    tmp_path: Path, changes: dict[str, Any], cause: str
+) -> None:
+    caps: Caps = replace(CAPS, **changes)
+    async with desk(tmp_path, caps=caps) as (here, one):
+        for number in range(2):
+            await send(here, one, str(number))
+        for _ in range(3):
+            later = await refused(here, one, "2")
+            assert later.window == cause
+
+        async def told() -> list[dict[str, Any]]:
+            return await here.events(EventType.LIMITER)
+
+        [event] = await eventually_async(told)
+        assert (event["action"], event["cause"]) == ("capped", cause)
+        assert abs(event["seconds"] - later.seconds) < 5
+        assert set(event) == {"action", "cause", "seconds", "next_ms"}
+
+
+async def test_the_pace_is_kept_and_longer_for_a_first_contact(tmp_path: Path) -> None:
+    caps = replace(CAPS, pace=Pace(delay_ms=2000, first_contact_ms=5000))
+    async with desk(tmp_path, caps=caps) as (here, one):
+        await send(here, one, "1")
+        later = await refused(here, one, "2")
+        assert later.window == "pace"
+        assert 1 < later.seconds <= 2
+        first = await want(here, one, "2", first=True)
+        assert 6 < first.seconds <= 7
+        here.clock.boot_ms += 2000
+        await send(here, one, "2")
+
+
+async def test_what_counts_no_more_is_dropped_from_the_disk(tmp_path: Path) -> None:
+    async with desk(tmp_path) as (here, one):
+        await send(here, one, "1")
+        here.clock.boot_ms += 86_402_001
+        await here.again()
+
+        async def dropped() -> bool:
+            [log] = await here.store.number_logs()
+            return not log.grants
+
+        await eventually_async(dropped)
+        await send(here, one, "2")
+        [log] = await here.store.number_logs()
+        assert (log.day, len(log.grants)) == (2, 1), "its day of warm-up is kept"
+
+
+async def test_a_forecast_says_when_and_what_binds(tmp_path: Path) -> None:
+    async with desk(tmp_path) as (here, one):
+
+        async def forecast(ahead: int, count: int) -> tuple[SendSlot, ...]:
+            reply = FutureReply()
+            asked = TellSendForecast(number=ONE, ahead=ahead, count=count, reply=reply)
+            tell(here.ref, asked)
+            answer = await reply.wait(10)
+            assert isinstance(answer, SendForecast)
+            return answer.slots
+
+        assert await forecast(18, 4) == (
+            SendSlot(seconds=0, window=None),
+            SendSlot(seconds=0, window=None),
+            SendSlot(seconds=62, window="minute"),
+            SendSlot(seconds=62, window="minute"),
+        )
+        await send(here, one, "1")
+        [slot] = await forecast(19, 1)
+        assert slot.window == "minute"
+        assert 60 < slot.seconds <= 62
+
+
+async def test_a_number_is_digits_and_nothing_else(tmp_path: Path) -> None:
+    """What is no number is refused by the database, before anything of it is sent."""
+    async with desk(tmp_path) as (here, _):
+        for wrong in ("", "+15550100001", "15550100001@c.us"):
+            grant = MessageGrant(number=wrong, key="1", boot_id="b", boot_ms=1, wall_ms=1)
+            with pytest.raises(StoreError):
+                await here.store.record_message_grant(grant)
+        with closing(sqlite3.connect(tmp_path / "db")) as plain:
+            assert plain.execute("SELECT count(*) FROM message_grants").fetchone() == (0,)
