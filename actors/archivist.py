@@ -129,10 +129,22 @@ class Archivist:
         if report.archive is not None:
             log.warning("profile_restored", generation=report.archive.generation)
             self._count("restored")
-            # Written before the courier reads what is in doubt: its barrier is the recorder.
-            archived, now = report.archive.created_ms, self._deps.now_ms()
-            forget = self._deps.store.record_restored
-            self._recorder.put("restored", partial(forget, self._session_id, archived, now))
+        # Without an archive the next login begins with nothing.
+        self._doubt_since(0 if report.archive is None else report.archive.created_ms)
+
+    def login_ended(self) -> None:
+        """There is nothing to restore any more, and the next login knows nothing of this one's."""
+        forget = partial(self._deps.archives.forget, self._session_id)
+        self._recorder.put("archives_forgotten", forget)
+        self._doubt_since(0)
+
+    def _doubt_since(self, known_ms: int) -> None:
+        """The login knows what was until then; written before the courier reads what is in doubt.
+
+        It waits for the recorder, too.
+        """
+        restored, now = self._deps.store.record_restored, self._deps.now_ms()
+        self._recorder.put("restored", partial(restored, self._session_id, known_ms, now))
 
     # ---- the plan --------------------------------------------------------------------------------
 

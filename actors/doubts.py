@@ -126,7 +126,8 @@ class Doubts:
     def _look_up(self, rows: deque[MessageRow]) -> None:
         """Ask the page for the ack of each, one after the other."""
         if not rows or self._browser is None:
-            self._end(None)
+            # What comes next reads what was found out: a chat may be free again.
+            self._recorder.put("settled", _nothing, partial(self._end, None))
             return
         row = rows.popleft()
         work = partial(self._browser.lookup_ack, chat=row.chat, wa_id=row.wa_id)

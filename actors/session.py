@@ -265,8 +265,7 @@ class SessionActor(ChildActor):
             case events.AskQrWindow() | events.RefreshQr():
                 self._qr.perform(effect)
             case events.ForgetArchives():
-                forget = partial(self._deps.archives.forget, self.child_id)
-                self._recorder.put("archives_forgotten", forget)
+                self._archivist.login_ended()
             case events.Finish():
                 self._finish()
             case _:

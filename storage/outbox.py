@@ -92,7 +92,7 @@ class Outbox(Protocol):
     async def record_restored(self, session_id: str, archived_ms: int, now_ms: int) -> int:
         """A login was put back to what it was at `archived_ms`; return how many it may not know.
 
-        These are messages in doubt that were handed over since then.
+        These are messages in doubt that were handed over since then; all, with 0: a new login.
         """
 
     async def expire_messages(self, now_ms: int, limit: int = 100) -> int:

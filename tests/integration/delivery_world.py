@@ -58,6 +58,7 @@ CAPS: Final = Caps(
     day=Limit(most=60, period_ms=24 * HOUR + MARGIN_MS),
 )
 REASON: Final = "supervisor_died"
+READS: Final = frozenset({"due", "unknown_messages"})
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,10 @@ class Pump(Bridge):
         self._queue = queue
 
     def call(self, work: Any, *, reply_to: Any, call_id: int, **_: Any) -> None:
-        self._queue.append(partial(self._carry_out, work, reply_to, call_id))
+        # What is read does not wait for what is being written.
+        reads = isinstance(work, partial) and work.func.__name__ in READS
+        queue = self._world.reads if reads else self._queue
+        queue.append(partial(self._carry_out, work, reply_to, call_id))
 
     def _carry_out(self, work: Any, reply_to: Any, call_id: int) -> None:
         task = self._world.loop.create_task(work())
@@ -259,6 +263,7 @@ class World:
     rules: DeliveryRules = field(default_factory=DeliveryRules)
     now_ms: int = BEGAN
     mail: deque[Callable[[], None]] = field(default_factory=deque)
+    reads: deque[Callable[[], None]] = field(default_factory=deque)
     main_calls: deque[Callable[[], None]] = field(default_factory=deque)
     page_calls: deque[Callable[[], None]] = field(default_factory=deque)
     timers: list[Any] = field(default_factory=list)
@@ -375,7 +380,7 @@ class World:
 
     def kill_supervisor(self, *, restore: bool = False) -> None:
         """Everything that waits is gone, and the browser with it."""
-        for queue in (self.mail, self.main_calls, self.page_calls):
+        for queue in (self.mail, self.reads, self.main_calls, self.page_calls):
             queue.clear()
         self.timers.clear()
         if restore:
@@ -417,7 +422,7 @@ class World:
 
     @property
     def waiting(self) -> list[deque[Callable[[], None]]]:
-        queues = (self.mail, self.main_calls, self.page_calls)
+        queues = (self.mail, self.reads, self.main_calls, self.page_calls)
         return [queue for queue in queues if queue]
 
     def step(self, choice: int = 0) -> bool:

@@ -22,7 +22,6 @@ pytestmark = pytest.mark.integration
 
 CHAT = f"{ALICE}@c.us"
 ARRIVED = {MessageState.SENT, MessageState.DELIVERED, MessageState.READ}
-AT_ONCE: dict[str, Any] = {"send_delay": 0.0, "send_jitter": 0.0, "first_contact_delay": 0.0}
 
 
 async def accept(here: World, number: int, **fields: Any) -> MessageRow:
@@ -62,7 +61,7 @@ def received(here: World) -> list[str]:
 
 
 async def test_messages_leave_in_order_each_under_a_grant(tmp_path: Path) -> None:
-    async with world(tmp_path, **AT_ONCE) as here:
+    async with world(tmp_path) as here:
         await here.link()
         rows = [await accept(here, number) for number in range(5)]
         for row in rows:
@@ -75,7 +74,7 @@ async def test_messages_leave_in_order_each_under_a_grant(tmp_path: Path) -> Non
 
 
 async def test_a_cap_that_is_reached_holds_the_next_one_back(tmp_path: Path) -> None:
-    async with world(tmp_path, send_per_minute=2, **AT_ONCE) as here:
+    async with world(tmp_path, send_per_minute=2) as here:
         await here.link()
         rows = [await accept(here, number) for number in range(3)]
         for row in rows[:2]:
@@ -85,10 +84,12 @@ async def test_a_cap_that_is_reached_holds_the_next_one_back(tmp_path: Path) -> 
 
 
 async def test_what_whatsapp_never_got_is_sent_again_under_its_id(tmp_path: Path) -> None:
-    async with world(tmp_path, **AT_ONCE) as here:
+    async with world(tmp_path) as here:
+        await here.link()
+        await here.end(StopKind.STOP)
         lost, after = await accept(here, 1), await accept(here, 2)
         await lose(here, lost)
-        await here.link()
+        await here.start()
         found = await becomes(here, lost, *ARRIVED)
         assert (found.attempts, found.possible_duplicate) == (2, False)
         await becomes(here, after, *ARRIVED)
@@ -96,7 +97,7 @@ async def test_what_whatsapp_never_got_is_sent_again_under_its_id(tmp_path: Path
 
 
 async def test_what_is_parked_waits_for_a_person_and_holds_back_its_chat(tmp_path: Path) -> None:
-    async with world(tmp_path, unknown_policy="park", **AT_ONCE) as here:
+    async with world(tmp_path, unknown_policy="park") as here:
         lost, after = await accept(here, 1), await accept(here, 2)
         await lose(here, lost)
         await here.link()
@@ -116,7 +117,7 @@ async def test_what_is_parked_waits_for_a_person_and_holds_back_its_chat(tmp_pat
 
 async def test_what_arrived_before_the_browser_died_is_not_sent_again(tmp_path: Path) -> None:
     """The server has it, its ack is lost: the page finds out by itself; nobody sees it twice."""
-    async with world(tmp_path, restart_backoff_first=0.1, **AT_ONCE) as here:
+    async with world(tmp_path, restart_backoff_first=0.1) as here:
         await here.link()
         here.simulator.desk.set_fault("drop_acks", ME, {})
         row = await accept(here, 1)
@@ -137,7 +138,7 @@ async def test_what_arrived_before_the_browser_died_is_not_sent_again(tmp_path: 
 
 
 async def test_a_scheduled_message_leaves_by_itself_when_its_time_has_come(tmp_path: Path) -> None:
-    async with world(tmp_path, **AT_ONCE) as here:
+    async with world(tmp_path) as here:
         await here.link()
         time = now_ms() + 1500
         later = await accept(here, 1, send_at_ms=time)
@@ -150,7 +151,7 @@ async def test_a_scheduled_message_leaves_by_itself_when_its_time_has_come(tmp_p
 
 
 async def test_typing_is_shown_before_a_reply_only(tmp_path: Path) -> None:
-    async with world(tmp_path, typing_before_reply=0.3, **AT_ONCE) as here:
+    async with world(tmp_path, typing_before_reply=0.3) as here:
         await here.link()
         await becomes(here, await accept(here, 1), *ARRIVED)
         assert here.simulator.truth.read(kinds=["presence"]) == []
@@ -167,7 +168,7 @@ async def test_typing_is_shown_before_a_reply_only(tmp_path: Path) -> None:
 
 
 async def test_a_restart_forgets_no_grant(tmp_path: Path) -> None:
-    async with world(tmp_path, send_per_minute=2, **AT_ONCE) as here:
+    async with world(tmp_path, send_per_minute=2) as here:
         await here.link()
         for number in range(2):
             await becomes(here, await accept(here, number), *ARRIVED)
@@ -177,3 +178,12 @@ async def test_a_restart_forgets_no_grant(tmp_path: Path) -> None:
         held = await accept(here, 2)
         await becomes(here, held, MessageState.ACCEPTED)
         assert len(received(here)) == 2
+
+
+async def test_a_new_login_can_not_know_what_the_last_one_sent(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        lost = await accept(here, 1)
+        await lose(here, lost)
+        await here.link()
+        found = await becomes(here, lost, *ARRIVED)
+        assert (found.attempts, found.possible_duplicate) == (2, True)

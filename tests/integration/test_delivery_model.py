@@ -51,7 +51,7 @@ class Deliveries(RuleBasedStateMachine):
                 self.world.accept(row.chat)
             self.world.accepted.append(row)
 
-    @rule(choices=st.lists(st.integers(0, 2), min_size=1, max_size=12))
+    @rule(choices=st.lists(st.integers(0, 3), min_size=1, max_size=12))
     def happen(self, choices: list[int]) -> None:
         for choice in choices:
             self.world.step(choice)

@@ -196,3 +196,64 @@ def test_the_number_of_a_message_is_free_for_a_look_in_the_middle_of_a_wait(worl
     world.reload()
     world.drain()
     assert world.states()[0] is SENT
+
+
+def test_every_attempt_has_a_grant_of_its_own(world: World) -> None:
+    """What was handed over twice counts twice, also for the limiter of the next life."""
+    world.accept(A)
+    for _ in range(2):
+        world.fault = "never"
+        world.drain()
+        world.mend()
+    world.drain()
+    assert world.row(world.accepted[0]).attempts == 3
+    [log] = world.run(world.store.number_logs())
+    assert len(log.grants) == 3
+
+
+def test_a_login_that_was_put_back_can_not_say_that_something_expired(world: World) -> None:
+    world.keep_archive()
+    world.fault = "answer"
+    row = world.accept(A, expires_in=30_000)
+    world.drain()
+    world.now_ms += 30_000
+    world.kill_browser(restore=True)
+    world.settle()
+    found = world.row(row)
+    assert (found.state, found.error_code) == (UNKNOWN, "expired")
+    assert len(world.handed[row.wa_id]) == 1
+
+
+def test_a_life_that_is_over_gives_its_lease_back(world: World) -> None:
+    """Another session of the number need not wait until it has run out."""
+    world.accept(A)
+    while not world.page_calls:
+        world.step()
+    assert world.deps.book.leases
+    world.session.courier.release()
+    while world.mail:
+        world.mail.popleft()()
+    assert not world.deps.book.leases
+
+
+def test_after_a_cap_a_new_message_is_heard_at_once(world: World) -> None:
+    for _ in range(4):
+        world.accept(A)
+    world.settle()
+    world.pass_time(2 * MINUTE)
+    world.drain()
+    world.accept(A)
+    world.drain()
+    assert world.states() == [SENT] * 5
+
+
+def test_what_is_written_late_is_seen_in_time(world: World) -> None:
+    """The next look waits for what became of the last message, or it would find its chat closed."""
+    world.accept(A)
+    world.accept(A)
+    while not world.wire:
+        world.step()
+    world.step()  # the answer is heard, and is being written
+    assert len(world.main_calls) == 1
+    world.drain()
+    assert world.states() == [SENT, SENT]
