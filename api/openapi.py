@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
 from api.errors import PROBLEM_TYPE
-from api.idempotency import HEADER
+from api.openapi_outbox import OUTBOX_OPERATIONS, header_parameters
+from api.operation import Operation
 from api.parsing import read_query
 from api.pressure import PressureOut
 from api.rules import CLOSED, rule_of
@@ -39,7 +39,6 @@ from api.schemas import (
     SessionsOut,
     SessionsQuery,
 )
-from api.schemas_outbox import BatchOut, NewMessages, Resolve, ResolvedOut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,35 +52,6 @@ _PARAMETERS: Final = {
     "message": "The message's id.",
     "key": "The key's id.",
 }
-
-
-_IDEMPOTENCY_KEY: Final = {
-    "name": HEADER,
-    "in": "header",
-    "description": (
-        "Repeat a request under the same key and it is carried out once: the answer is the first"
-        " one's, with Idempotency-Replayed: true. Kept for a day, and until all is sent."
-    ),
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One route as documented; `media_type` is what it answers with where that is not JSON.
-
-    `repeatable`: under an Idempotency-Key it is carried out once, however often it is sent.
-    """
-
-    method: str
-    path: str
-    summary: str
-    status: int = 200
-    body: type[BaseModel] | None = None
-    query: type[BaseModel] = NoQuery
-    answer: type[BaseModel] | None = None
-    media_type: str | None = None
-    repeatable: bool = False
 
 
 _ONE: Final = "/v1/sessions/{session}"
@@ -141,37 +111,6 @@ OPERATIONS: Final = (
         status=202,
         body=NewMessage,
         answer=AcceptedOut,
-        repeatable=True,
-    ),
-    Operation(
-        method="post",
-        path=f"{_MESSAGES}/batch",
-        summary="Accept up to 1,000 texts, with a result for each; what could be accepted was.",
-        status=202,
-        body=NewMessages,
-        answer=BatchOut,
-        repeatable=True,
-    ),
-    Operation(
-        method="post",
-        path=f"{_MESSAGES}/resolve",
-        summary="Send all unknown messages again under their ids, or give them up.",
-        body=Resolve,
-        answer=ResolvedOut,
-    ),
-    Operation(
-        method="post",
-        path=f"{_MESSAGES}/{{message}}/resolve",
-        summary="Send an unknown message again under its id, or give it up; 409 if it is not.",
-        body=Resolve,
-        answer=MessageOut,
-    ),
-    Operation(
-        method="post",
-        path=f"{_MESSAGES}/{{message}}/cancel",
-        summary="Take a message back that still waits; 409 once it does not.",
-        body=NoBody,
-        answer=MessageOut,
     ),
     Operation(
         method="get",
@@ -183,6 +122,7 @@ OPERATIONS: Final = (
     Operation(
         method="get", path=f"{_MESSAGES}/{{message}}", summary="Read a message.", answer=MessageOut
     ),
+    *OUTBOX_OPERATIONS,
     Operation(method="get", path=f"{_ONE}/qr", summary="The QR code on show.", answer=QrOut),
     Operation(
         method="get",
@@ -312,7 +252,7 @@ def _operation(operation: Operation, schemas: Mapping[Any, Any]) -> dict[str, An
         "parameters": [
             *_path_parameters(operation.path),
             *_query_parameters(operation.query),
-            *([_IDEMPOTENCY_KEY] if operation.repeatable else []),
+            *header_parameters(operation),
         ],
         "responses": {
             str(operation.status): success,

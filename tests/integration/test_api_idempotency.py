@@ -107,6 +107,19 @@ async def test_a_key_is_plain(api: Api, keys: tuple[str, ...]) -> None:
     assert (await keyed(api, MESSAGES, TEXT, "!~" + "x" * 253)).status == 202
 
 
+async def test_the_document_tells_where_a_key_is_heeded(api: Api) -> None:
+    paths = (await api.get("/v1/openapi.json")).json["paths"]
+    heeded = {
+        (method, path)
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        for parameter in operation["parameters"]
+        if parameter["in"] == "header" and parameter["name"] == "Idempotency-Key"
+    }
+    messages = "/v1/sessions/{session}/messages"
+    assert heeded == {("post", messages), ("post", f"{messages}/batch")}
+
+
 async def test_a_refused_request_does_not_use_its_key_up(api: Api) -> None:
     session_id = await api.new_session("a", desired=Desired.STOPPED)
     assert (await keyed(api, MESSAGES, TEXT, "k")).code == "session_stopped"
