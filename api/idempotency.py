@@ -1,7 +1,7 @@
 """Idempotency-Key: a request that is repeated under its key is carried out once.
 
-The key belongs to the workspace. It stands for one method, session and body: what of a body counts
-is what it says, not how it is written.
+The key belongs to the workspace. It stands for one operation on one session (the store keeps which)
+with one body: what of a body counts is what it says, not how it is written.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def request_key(
         sentence = "give it once, as 1 to 255 visible ASCII characters"
         raise fields_invalid((FieldError(HEADER, sentence),))
     said = body.model_dump(mode="json", exclude_unset=True)
-    whole = json.dumps([operation, session.id, said], sort_keys=True, separators=(",", ":"))
+    whole = json.dumps([operation, said], sort_keys=True, separators=(",", ":"))
     return RequestKey(
         key_hash=_digest(values[0]), body_hash=_digest(whole), session_status=session.status
     )

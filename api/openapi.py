@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from api.errors import PROBLEM_TYPE
 from api.event_schemas import EVENTS
-from api.idempotency import HEADER
+from api.openapi_outbox import OUTBOX_OPERATIONS, header_parameters
 from api.openapi_reading import READING_OPERATIONS
 from api.operation import Operation
 from api.parsing import read_query
@@ -45,7 +45,6 @@ from api.schemas import (
 )
 from api.schemas_media import NewUploadByUrl, UploadOut, UploadQuery
 from api.schemas_messages import NewMessageOfAnyKind
-from api.schemas_outbox import BatchOut, NewMessages, Resolve, ResolvedOut
 from api.schemas_queue import QueueOut, QueueQuery
 from api.stream_outlets import EVENT_STREAM
 
@@ -62,17 +61,6 @@ _PARAMETERS: Final = {
     "media": "The upload's id.",
     "jid": "The chat's or group's jid, or a phone number.",
     "key": "The key's id.",
-}
-
-
-_IDEMPOTENCY_KEY: Final = {
-    "name": HEADER,
-    "in": "header",
-    "description": (
-        "Repeat a request under the same key and it is carried out once: the answer is the first"
-        " one's, with Idempotency-Replayed: true. Kept for a day, and until all is sent."
-    ),
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
 
@@ -133,37 +121,6 @@ OPERATIONS: Final = (
         status=202,
         body=NewMessageOfAnyKind,
         answer=AcceptedOut,
-        repeatable=True,
-    ),
-    Operation(
-        method="post",
-        path=f"{_MESSAGES}/batch",
-        summary="Accept up to 1,000 texts, with a result for each; what could be accepted was.",
-        status=202,
-        body=NewMessages,
-        answer=BatchOut,
-        repeatable=True,
-    ),
-    Operation(
-        method="post",
-        path=f"{_MESSAGES}/resolve",
-        summary="Send all unknown messages again under their ids, or give them up.",
-        body=Resolve,
-        answer=ResolvedOut,
-    ),
-    Operation(
-        method="post",
-        path=f"{_MESSAGES}/{{message}}/resolve",
-        summary="Send an unknown message again under its id, or give it up; 409 if it is not.",
-        body=Resolve,
-        answer=MessageOut,
-    ),
-    Operation(
-        method="post",
-        path=f"{_MESSAGES}/{{message}}/cancel",
-        summary="Take a message back that still waits; 409 once it does not.",
-        body=NoBody,
-        answer=MessageOut,
     ),
     Operation(
         method="get",
@@ -183,6 +140,7 @@ OPERATIONS: Final = (
         answer=QueueOut,
     ),
     *READING_OPERATIONS,
+    *OUTBOX_OPERATIONS,
     Operation(method="get", path=f"{_ONE}/qr", summary="The QR code on show.", answer=QrOut),
     Operation(
         method="get",
@@ -349,7 +307,7 @@ def _operation(operation: Operation, schemas: Mapping[Any, Any]) -> dict[str, An
         "parameters": [
             *_path_parameters(operation.path),
             *_query_parameters(operation.query),
-            *([_IDEMPOTENCY_KEY] if operation.repeatable else []),
+            *header_parameters(operation),
         ],
         "responses": {
             str(operation.status): success,

@@ -16,7 +16,7 @@ CREATE TABLE idempotency_keys (
     UNIQUE (workspace_id, key_hash),
     UNIQUE (workspace_id, id),
     FOREIGN KEY (workspace_id, whatsapp_session_id)
-        REFERENCES whatsapp_sessions (workspace_id, id)
+        REFERENCES whatsapp_sessions (workspace_id, id) ON DELETE CASCADE
 ) STRICT;
 
 CREATE INDEX idempotency_keys_session ON idempotency_keys (whatsapp_session_id);

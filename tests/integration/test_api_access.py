@@ -300,6 +300,9 @@ async def test_every_change_and_every_qr_view_is_noted(
     if template.endswith("/reconnect"):  # there has to be something to bring back
         api.live.drop(one.session, 1)
         await api.set_status(one.session, SessionStatus.FAILED, "conflict")
+    if template.endswith("{message}/resolve"):  # and something to doubt
+        await api.store.claim_next(one.session, api.deps.now_ms())
+        await api.store.record_unknown(one.message, "no_answer", "x", api.deps.now_ms())
     answer = await one.call(method, filled(path, "a", one.message), body)
     assert answer.status < 300, answer.raw
     [entry] = await entries(api, one.id, 1)

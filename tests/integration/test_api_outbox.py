@@ -1,61 +1,41 @@
-"""Messages under a key, many at once, later, taken back, resolved; and what they may say."""
+"""Many messages at once, messages taken back, and doubts that a person ends."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import pytest
 
 from actors.messages import OutboxChanged
 from api.accepting import CHUNK
-from api.times import rfc3339
-from storage.messages import MessageRow, MessageState, NewInbound, Priority
-from storage.store import Desired, SessionStatus, StoreBusy
+from storage.messages import MessageState, Priority
+from storage.store import Desired
 from storage.tenants import PlanLimits
-from tests.integration.test_api_server import KEY, UNKNOWN_ID, Api, Reached, running_api
-from tests.waiting import PATIENCE, eventually, eventually_async
+from tests.integration.api_outbox_support import (
+    BATCH,
+    MESSAGES,
+    OTHER,
+    TEXT,
+    TO,
+    keyed,
+    stored,
+)
+from tests.integration.test_api_server import UNKNOWN_ID, Api, running_api
+from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from storage.acceptance import RequestKey
-    from storage.messages import NewOutbound
-    from storage.tenants import PlanLimitReached
 
 pytestmark = pytest.mark.integration
-
-MESSAGES: Final = "/v1/sessions/a/messages"
-BATCH: Final = f"{MESSAGES}/batch"
-TO: Final = "+1 (555) 010-0199"
-CHAT: Final = "15550100199@c.us"
-OTHER: Final = "15550100200@c.us"
-TEXT: Final = {"to": TO, "text": "hello"}
-HOUR: Final = 3_600_000
 
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async with running_api(tmp_path) as running:
         yield running
-
-
-async def keyed(api: Api, path: str, body: object, *keys: str) -> Reached:
-    headers = [("Authorization", f"Bearer {KEY}"), *(("Idempotency-Key", key) for key in keys)]
-    return await api.call("POST", path, json=body, headers=headers)
-
-
-def told(answer: Reached) -> dict[str, Any]:
-    """Return what an answer says of the message; its place in the queue is always that of now."""
-    return {name: value for name, value in answer.json.items() if name != "queue"}
-
-
-async def stored(api: Api) -> list[MessageRow]:
-    """Return all messages of the session `a`, oldest first."""
-    session = await api.store.session_named(api.deps.workspace_id, "a")
-    rows = await api.store.messages(api.deps.workspace_id, session.id, limit=5000)
-    return list(rows)[::-1]
 
 
 async def unknown(api: Api, session_id: str, count: int = 1) -> list[str]:
@@ -66,157 +46,6 @@ async def unknown(api: Api, session_id: str, count: int = 1) -> list[str]:
         await api.store.claim_next(session_id, api.deps.now_ms())
         await api.store.record_unknown(ids[-1], "no_answer", "x", api.deps.now_ms())
     return ids
-
-
-# ---- one request, once ---------------------------------------------------------------------------
-
-
-async def test_a_repeat_gets_the_same_answer(api: Api) -> None:
-    session_id = await api.new_session("a")
-    first = await keyed(api, MESSAGES, TEXT, "order-1")
-    assert "Idempotency-Replayed" not in first.headers
-    again = await keyed(api, MESSAGES, TEXT, "order-1")
-    assert again.headers["Idempotency-Replayed"] == "true"
-    assert told(again) == told(first)
-    assert (again.status, again.headers["Location"]) == (202, first.headers["Location"])
-    assert len(await stored(api)) == 1
-    assert api.fleet.messages == [OutboxChanged(session_id=session_id)]
-    # The same by its meaning, though not by its letters; and a name instead of the id.
-    spelled = {"text": "hello", "to": "15550100199"}
-    path = f"/v1/sessions/{session_id}/messages"
-    assert told(await keyed(api, path, spelled, "order-1")) == told(first)
-    assert (await keyed(api, MESSAGES, TEXT, "order-2")).json["id"] != first.json["id"]
-    assert (await api.post(MESSAGES, TEXT)).json["id"] != first.json["id"]
-
-
-async def test_a_repeat_gets_the_same_answer_whatever_happened_since(api: Api) -> None:
-    session_id = await api.new_session("a")
-    late = {**TEXT, "expires_at": rfc3339(api.deps.now_ms() + 400)}
-    first = await keyed(api, MESSAGES, late, "k")
-    assert first.status == 202
-    await api.store.claim_next(session_id, api.deps.now_ms())
-    await api.store.record_sent(first.json["id"], 3, api.deps.now_ms())
-    await api.store.set_desired(
-        api.deps.workspace_id, session_id, Desired.STOPPED, api.deps.now_ms()
-    )
-    await api.set_status(session_id, SessionStatus.FAILED, "banned")
-    [row] = await stored(api)
-    over = row.expires_ms or 0
-    await asyncio.to_thread(eventually, lambda: api.deps.now_ms() > over)
-    assert (await api.post(MESSAGES, TEXT)).code == "session_stopped"
-    again = await keyed(api, MESSAGES, late, "k")
-    assert (again.status, told(again)) == (202, told(first))
-    assert again.json["state"] == "accepted"
-
-
-async def test_a_key_is_for_one_request(api: Api) -> None:
-    await api.new_session("a")
-    await api.new_session("b")
-    await keyed(api, MESSAGES, TEXT, "k")
-    for path, body in (
-        (MESSAGES, {**TEXT, "text": "hello!"}),
-        (MESSAGES, {**TEXT, "to": OTHER}),
-        (MESSAGES, {**TEXT, "priority": "bulk"}),
-        ("/v1/sessions/b/messages", TEXT),
-        (BATCH, {"messages": [TEXT]}),
-    ):
-        reused = await keyed(api, path, body, "k")
-        assert (reused.status, reused.code) == (422, "idempotency_key_reused"), body
-    assert len(await stored(api)) == 1
-
-
-@pytest.mark.parametrize("keys", [("",), ("a b",), ("ä",), ("x" * 256,), ("a", "a")])
-async def test_a_key_is_plain(api: Api, keys: tuple[str, ...]) -> None:
-    await api.new_session("a")
-    for path, body in ((MESSAGES, TEXT), (BATCH, {"messages": [TEXT]})):
-        refused = await keyed(api, path, body, *keys)
-        assert (refused.status, refused.fields) == (422, ["Idempotency-Key"])
-    assert await stored(api) == []
-    assert (await keyed(api, MESSAGES, TEXT, "!~" + "x" * 253)).status == 202
-
-
-async def test_a_refused_request_does_not_use_its_key_up(api: Api) -> None:
-    session_id = await api.new_session("a", desired=Desired.STOPPED)
-    assert (await keyed(api, MESSAGES, TEXT, "k")).code == "session_stopped"
-    now = api.deps.now_ms()
-    await api.store.set_desired(api.deps.workspace_id, session_id, Desired.RUNNING, now)
-    assert (await keyed(api, MESSAGES, TEXT, "k")).status == 202
-
-
-class SlowStore:
-    """The real store, whose accepting waits for a gate: a request that is being worked on."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-        self.begun = asyncio.Event()
-        self.gate = asyncio.Event()
-        self.failure: Exception | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def accept_messages(
-        self,
-        workspace_id: str,
-        session_id: str,
-        items: Mapping[int, NewOutbound],
-        *,
-        key: RequestKey | None = None,
-    ) -> Mapping[int, MessageRow | PlanLimitReached | None]:
-        if self.failure is not None and 0 not in items:
-            raise self.failure
-        self.begun.set()
-        await self.gate.wait()
-        found: Mapping[int, MessageRow | PlanLimitReached | None]
-        found = await self._store.accept_messages(workspace_id, session_id, items, key=key)
-        return found
-
-
-@pytest.fixture
-async def slow(tmp_path: Path) -> AsyncIterator[tuple[Api, SlowStore]]:
-    async with running_api(tmp_path) as first:
-        slow = SlowStore(first.deps.store)
-        (tmp_path / "other").mkdir()
-        home = first.deps.workspace_id
-        async with running_api(tmp_path / "other", store=slow, workspace_id=home) as api:
-            api.store = first.store
-            await first.new_session("a")
-            yield api, slow
-
-
-async def test_a_request_that_is_being_worked_on_is_not_begun_again(
-    slow: tuple[Api, SlowStore],
-) -> None:
-    api, store = slow
-    first = asyncio.ensure_future(keyed(api, MESSAGES, TEXT, "k"))
-    await store.begun.wait()
-    async with asyncio.timeout(PATIENCE):  # one that is let through waits at the gate
-        busy = await keyed(api, MESSAGES, TEXT, "k")
-    assert (busy.status, busy.code) == (409, "idempotency_in_flight")
-    assert busy.headers["Retry-After"] == "1"
-    store.gate.set()
-    assert (await first).status == 202
-    again = await keyed(api, MESSAGES, TEXT, "k")
-    assert again.json["id"] == (await first).json["id"]
-    assert len(await stored(api)) == 1
-
-
-async def test_what_was_accepted_of_a_batch_is_told_if_the_rest_fails(
-    slow: tuple[Api, SlowStore],
-) -> None:
-    api, store = slow
-    store.gate.set()
-    store.failure = StoreBusy("secret path")
-    body = {"messages": [{**TEXT, "text": f"{n}"} for n in range(2 * CHUNK + 1)]}
-    cut = await keyed(api, BATCH, body, "k")
-    assert (cut.status, cut.json["accepted"], cut.json["refused"]) == (202, CHUNK, CHUNK + 1)
-    assert {one["error"]["code"] for one in cut.json["results"][CHUNK:]} == {"storage_busy"}
-    assert b"secret" not in cut.raw
-    store.failure = None
-    whole = await keyed(api, BATCH, body, "k")
-    assert (whole.json["accepted"], whole.json["refused"]) == (2 * CHUNK + 1, 0)
-    assert whole.json["results"][:CHUNK] == cut.json["results"][:CHUNK]
-    assert [row.body for row in await stored(api)] == [f"{n}" for n in range(2 * CHUNK + 1)]
 
 
 # ---- many at once --------------------------------------------------------------------------------
@@ -328,134 +157,6 @@ async def test_the_access_log_tells_how_many(api: Api) -> None:
         "message.send_batch": ("done", session_id, {"accepted": "1", "refused": "1"}),
         "message.cancel": ("done", session_id, {"message_id": message.id}),
     }
-
-
-# ---- when, and how urgent ------------------------------------------------------------------------
-
-
-async def test_a_message_may_be_put_off(api: Api) -> None:
-    await api.new_session("a")
-    now = api.deps.now_ms()
-    body = {
-        **TEXT,
-        "send_at": rfc3339(now + HOUR),
-        "expires_at": rfc3339(now + 2 * HOUR),
-        "priority": "bulk",
-    }
-    accepted = await api.post(MESSAGES, body)
-    assert accepted.status == 202
-    assert {name: accepted.json[name] for name in body if name not in TEXT} == {
-        name: value for name, value in body.items() if name not in TEXT
-    }
-    [row] = await stored(api)
-    assert (row.send_at_ms, row.expires_ms, row.priority) == (
-        now + HOUR,
-        now + 2 * HOUR,
-        Priority.BULK,
-    )
-    plain = (await api.post(MESSAGES, TEXT)).json
-    assert (plain["priority"], plain["send_at"], plain["expires_at"]) == (
-        "conversation",
-        None,
-        None,
-    )
-
-
-@pytest.mark.parametrize(
-    ("send_in", "expire_in", "fields"),
-    [
-        (-HOUR, None, []),
-        (366 * 24 * HOUR - 60_000, None, []),
-        (366 * 24 * HOUR + 60_000, None, ["send_at"]),
-        (None, -1, ["expires_at"]),
-        (None, 60_000, []),
-        (HOUR, HOUR, ["expires_at"]),
-        (HOUR, HOUR + 1, []),
-        (-HOUR, -1, ["expires_at"]),
-    ],
-)
-async def test_times_leave_time_to_send(
-    api: Api, send_in: int | None, expire_in: int | None, fields: list[str]
-) -> None:
-    await api.new_session("a")
-    now = api.deps.now_ms()
-    body: dict[str, object] = dict(TEXT)
-    for name, after in (("send_at", send_in), ("expires_at", expire_in)):
-        if after is not None:
-            body[name] = rfc3339(now + after)
-    answer = await api.post(MESSAGES, body)
-    assert answer.status == (422 if fields else 202)
-    assert answer.fields == fields
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("send_at", 1_893_553_445_678),
-        ("send_at", "2030-01-02T03:04:05"),
-        ("expires_at", True),
-        ("priority", "urgent"),
-        ("priority", 0),
-        ("link_preview", "no"),
-        ("mentions", [TO] * 1025),
-        ("mentions", ["nobody"]),
-        ("reply_to", "1"),
-        ("wa_id", "3EB0"),
-    ],
-    ids=lambda value: str(value)[:24],
-)
-async def test_wrong_options_are_named(api: Api, field: str, value: object) -> None:
-    await api.new_session("a")
-    refused = await api.post(MESSAGES, {**TEXT, field: value})
-    assert refused.status == 422
-    assert [name.split(".")[0] for name in refused.fields] == [field]
-    assert await stored(api) == []
-
-
-# ---- what a text may have ------------------------------------------------------------------------
-
-
-async def test_options_of_a_text_are_stored(api: Api) -> None:
-    await api.new_session("a")
-    await api.post(MESSAGES, TEXT)
-    mentions = [TO, OTHER, "15550100199", "99887766@lid"]
-    await api.post(MESSAGES, {**TEXT, "mentions": mentions, "link_preview": True})
-    await api.post(MESSAGES, {**TEXT, "mentions": [], "link_preview": False})
-    assert [row.content for row in await stored(api)] == [
-        {},
-        {"mentions": [CHAT, OTHER, "99887766@lid"], "link_preview": True},
-        {},
-    ]
-
-
-async def test_a_reply_names_a_message_of_its_chat(api: Api) -> None:
-    session_id = await api.new_session("a")
-    received = await api.store.record_inbound(
-        NewInbound(
-            session_id=session_id,
-            chat=CHAT,
-            sender=CHAT,
-            wa_id="3A0",
-            kind="text",
-            body="hi",
-            sent_ms=1,
-            now_ms=api.deps.now_ms(),
-        )
-    )
-    assert received is not None
-    own = (await api.post(MESSAGES, TEXT)).json["id"]
-    for quoted in (received.id, own):
-        assert (await api.post(MESSAGES, {**TEXT, "reply_to": quoted})).status == 202
-        assert (await stored(api))[-1].content == {"reply_to": quoted}
-    await api.new_session("b")
-    foreign = (await api.post("/v1/sessions/b/messages", TEXT)).json["id"]
-    gone = (await api.post(MESSAGES, TEXT)).json["id"]
-    await api.post(f"{MESSAGES}/{gone}/cancel")
-    before = len(await stored(api))
-    for quoted, to in ((foreign, TO), (UNKNOWN_ID, TO), (received.id, OTHER), (gone, TO)):
-        refused = await api.post(MESSAGES, {"to": to, "text": "x", "reply_to": quoted})
-        assert (refused.status, refused.fields) == (422, ["reply_to"])
-    assert len(await stored(api)) == before
 
 
 # ---- cancelling and resolving --------------------------------------------------------------------

@@ -1,46 +1,39 @@
-"""The accepting half of the outbox, on a real file: keys, batches, cancelling, resolving."""
+"""Accepting messages, on a real file: batches, keys, and programs that are killed."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage.acceptance import (
-    KEY_KEPT_MS,
-    KeyReused,
-    MessageStateWrong,
-    RequestKey,
-    Resolution,
-)
+from storage.acceptance import KEY_KEPT_MS, KeyReused
 from storage.messages import MessageRow, MessageState
 from storage.sqlite import SqliteStore, open_store
-from storage.store import MessageNotFound, SessionInactive, SessionNotFound, StoreError
+from storage.store import SessionInactive, SessionNotFound, StoreError
 from storage.tenants import PlanLimitReached, PlanLimits, Retention
-from tests.integration.tenant_support import NOW, OTHER, PERSON, home_of, inbound, outbound
+from tests.integration.outbox_support import (
+    NOBODY,
+    all_bytes,
+    events,
+    ids,
+    key,
+    keys_kept,
+    sha256,
+    some,
+)
+from tests.integration.tenant_support import NOW, OTHER, PERSON, home_of, outbound
+from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from storage.messages import NewOutbound
-
 pytestmark = pytest.mark.integration
-
-NOBODY = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
-
-
-def key(name: str, body: str = "body") -> RequestKey:
-    return RequestKey(key_hash=sha256(name), body_hash=sha256(body), session_status="connected")
-
-
-def sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.fixture
@@ -57,26 +50,6 @@ async def home(store: SqliteStore) -> str:
 @pytest.fixture
 async def session(store: SqliteStore, home: str) -> str:
     return (await store.create_session(home, "sales", NOW))[0].id
-
-
-def some(session: str, places: range, *, chat: str = PERSON) -> dict[int, NewOutbound]:
-    return {n: outbound(session, f"A{n}", chat=chat) for n in places}
-
-
-async def events(store: SqliteStore, home: str, *types: str) -> list[str]:
-    return [e.payload["message_id"] for e in await store.events(home, types=types, limit=1000)]
-
-
-def ids(found: Mapping[int, MessageRow | PlanLimitReached | None]) -> dict[int, str]:
-    return {place: row.id for place, row in found.items() if isinstance(row, MessageRow)}
-
-
-def all_bytes(directory: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in directory.iterdir())
-
-
-async def keys_kept(store: SqliteStore) -> int:
-    return int((await store._connections.read("SELECT count(*) FROM idempotency_keys"))[0][0])
 
 
 # ---- accepting -----------------------------------------------------------------------------------
@@ -373,153 +346,54 @@ async def test_a_repeat_is_not_sent_even_if_retention_took_the_message(
     assert await store.messages(home, session) == []
 
 
-# ---- cancelling and resolving --------------------------------------------------------------------
+# ---- killed --------------------------------------------------------------------------------------
+
+CHILD = """
+import asyncio, sys
+from pathlib import Path
+from storage.sqlite import open_store
+from tests.integration.tenant_support import outbound
+from tests.integration.outbox_support import key
+
+async def main():
+    async with open_store(Path(sys.argv[1])) as store:
+        home, session = sys.argv[2:4]
+        for start in range(0, 200, 4):
+            chunk = {n: outbound(session, f"A{n}") for n in range(start, start + 4)}
+            await store.accept_messages(home, session, chunk, key=key("k"))
+            print(start, flush=True)
+
+asyncio.run(main())
+"""
 
 
-async def in_state(store: SqliteStore, home: str, session: str, state: MessageState) -> MessageRow:
-    """Make a message that got this far."""
-    [row] = (await store.accept_messages(home, session, {0: outbound(session, state)})).values()
-    assert isinstance(row, MessageRow)
-    if state is MessageState.CANCELLED:
-        return await store.cancel_message(home, session, row.id, NOW)
-    if state is not MessageState.ACCEPTED:
-        await store.claim_next(session, NOW)
-    if state is MessageState.UNKNOWN:
-        await store.record_unknown(row.id, "no_answer", "x", NOW)
-    if state is MessageState.FAILED:
-        await store.record_failed(row.id, "not_on_whatsapp", "x", NOW)
-    ack = {MessageState.SENT: 1, MessageState.DELIVERED: 2, MessageState.READ: 3}.get(state)
-    if ack is not None:
-        await store.record_sent(row.id, ack, NOW)
-    return await store.message(home, session, row.id)
-
-
-STATES = [
-    MessageState.ACCEPTED,
-    MessageState.SENDING,
-    MessageState.SENT,
-    MessageState.DELIVERED,
-    MessageState.READ,
-    MessageState.UNKNOWN,
-    MessageState.FAILED,
-    MessageState.CANCELLED,
-]
-
-
-@pytest.mark.parametrize("state", STATES)
-async def test_only_what_waits_is_cancelled(
-    store: SqliteStore, home: str, session: str, state: MessageState
+@pytest.mark.parametrize("chunks", [1, 9])
+async def test_a_batch_is_accepted_once_though_its_program_was_killed(
+    tmp_path: Path, chunks: int
 ) -> None:
-    row = await in_state(store, home, session, state)
-    assert row.state is state
-    if state in {MessageState.ACCEPTED, MessageState.CANCELLED}:
-        for _ in range(2):
-            row = await store.cancel_message(home, session, row.id, NOW + 1)
-            assert (row.state, row.error_code) == (MessageState.CANCELLED, None)
-        assert await events(store, home, "message.cancelled") == [row.id], "told once"
-        assert await store.claim_next(session, NOW + 2) is None
-    else:
-        with pytest.raises(MessageStateWrong) as refused:
-            await store.cancel_message(home, session, row.id, NOW + 1)
-        assert refused.value.state is state
-        assert str(state) in str(refused.value)
-        assert await store.message(home, session, row.id) == row
-        assert await events(store, home, "message.cancelled") == []
-
-
-async def test_a_message_is_either_claimed_or_cancelled(
-    store: SqliteStore, home: str, session: str
-) -> None:
-    """Whichever comes first wins, and the other one learns of it."""
-    for n in range(20):
-        found = await store.accept_messages(home, session, {0: outbound(session, f"R{n}")})
-        claimed, cancelled = await asyncio.gather(
-            store.claim_next(session, NOW),
-            store.cancel_message(home, session, ids(found)[0], NOW),
-            return_exceptions=True,
-        )
-        won = isinstance(cancelled, MessageRow)
-        assert won is (claimed is None)
-        assert won or isinstance(cancelled, MessageStateWrong)
-        if not won:
-            await store.record_sent(ids(found)[0], 1, NOW)
-
-
-@pytest.mark.parametrize("resolution", list(Resolution))
-@pytest.mark.parametrize("state", STATES)
-async def test_only_what_is_unknown_is_resolved(
-    store: SqliteStore, home: str, session: str, state: MessageState, resolution: Resolution
-) -> None:
-    row = await in_state(store, home, session, state)
-    if state is not MessageState.UNKNOWN:
-        with pytest.raises(MessageStateWrong) as refused:
-            await store.resolve_message(home, session, row.id, resolution, NOW + 1)
-        assert refused.value.state is state
-        assert await store.message(home, session, row.id) == row
-        assert await store.resolve_messages(home, session, resolution, NOW + 1) == (0, None)
-        return
-    after = await store.resolve_message(home, session, row.id, resolution, NOW + 1)
-    assert after.wa_id == row.wa_id
-    if resolution is Resolution.FAIL:
-        assert (after.state, after.error_code) == (MessageState.FAILED, "given_up")
-        assert await events(store, home, "message.failed") == [row.id]
-        assert await store.claim_next(session, NOW + 2) is None
-    else:
-        assert (after.state, after.error_code) == (MessageState.ACCEPTED, None)
-        assert await events(store, home, "message.accepted") == [row.id, row.id]
-        claimed = await store.claim_next(session, NOW + 2)
-        assert claimed is not None
-        assert (claimed.id, claimed.attempts) == (row.id, 2), "so it is looked for before"
-    late = await store.record_sent(row.id, 1, NOW + 3)
-    assert late.state is MessageState.SENT, "WhatsApp's word beats a person's"
-
-
-@pytest.mark.parametrize("resolution", list(Resolution))
-async def test_all_unknown_ones_of_a_session_are_resolved_page_by_page(
-    store: SqliteStore, home: str, session: str, resolution: Resolution
-) -> None:
-    other = (await store.create_session(home, "support", NOW))[0].id
-    for here in (session, other):
-        found = await store.accept_messages(home, here, some(here, range(8)))
-        for row_id in list(ids(found).values())[:7]:
-            await store.claim_next(here, NOW)
-            await store.record_unknown(row_id, "no_answer", "x", NOW)
-    first = await store.resolve_messages(home, session, resolution, NOW + 1, limit=3)
-    second = await store.resolve_messages(
-        home, session, resolution, NOW + 1, after=first[1], limit=3
+    path = tmp_path / "wafleet.db"
+    async with open_store(path) as store:
+        home = await home_of(store)
+        session = (await store.create_session(home, "sales", NOW))[0].id
+    arguments = ("-c", CHILD, str(path), home, session)
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE
     )
-    third = await store.resolve_messages(
-        home, session, resolution, NOW + 1, after=second[1], limit=3
-    )
-    assert [count for count, _ in (first, second, third)] == [3, 3, 1]
-    assert (first[1] is None, second[1] is None, third[1]) == (False, False, None)
-    assert await store.unknown_messages(session) == []
-    assert len(await store.unknown_messages(other)) == 7, "another session's stay"
-    with pytest.raises(SessionNotFound):
-        await store.resolve_messages(home, NOBODY, resolution, NOW)
-
-
-async def test_nothing_is_left_to_resend_of_an_erased_message(
-    store: SqliteStore, home: str, session: str
-) -> None:
-    row = await in_state(store, home, session, MessageState.UNKNOWN)
-    contact = await store.contact_with_jid(home, PERSON)
-    await store.erase_contact(home, contact.id, NOW)
-    after = await store.resolve_message(home, session, row.id, Resolution.RESEND, NOW + 1)
-    assert (after.state, after.error_code) == (MessageState.FAILED, "contact_erased")
-    assert await store.claim_next(session, NOW + 2) is None
-
-
-async def test_inbound_and_missing_messages_are_not_found(
-    store: SqliteStore, home: str, session: str
-) -> None:
-    received = await store.record_inbound(inbound(session, "B1"))
-    other = (await store.create_session(home, "support", NOW))[0].id
-    [foreign] = (await store.accept_messages(home, other, some(other, range(1)))).values()
-    assert received is not None
-    assert isinstance(foreign, MessageRow)
-    for message_id in (received.id, foreign.id, NOBODY):
-        with pytest.raises(MessageNotFound):
-            await store.cancel_message(home, session, message_id, NOW)
-        with pytest.raises(MessageNotFound):
-            await store.resolve_message(home, session, message_id, Resolution.FAIL, NOW)
+    assert child.stdout is not None
+    for _ in range(chunks):
+        assert await asyncio.wait_for(child.stdout.readline(), PATIENCE)
+    child.kill()
+    await child.communicate()
+    async with open_store(path) as store:
+        left = await store.accepted_before(home, session, key("k"))
+        assert left is not None
+        assert 4 * chunks <= len(left.messages) < 200, "it was killed in the middle"
+        repeat = {n: outbound(session, f"B{n}") for n in range(200)}
+        found = ids(await store.accept_messages(home, session, repeat, key=key("k")))
+        rows = (await store.messages(home, session, limit=500))[::-1]
+        assert [row.id for row in rows] == [found[n] for n in range(200)]
+        first = len(left.messages)
+        assert [row.wa_id for row in rows] == [
+            f"{'A' if n < first else 'B'}{n}" for n in range(200)
+        ]
+        assert await events(store, home, "message.accepted") == [row.id for row in rows]

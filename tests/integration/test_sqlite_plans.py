@@ -234,13 +234,8 @@ def reads_everything(step: str) -> bool:
     if step.startswith("USE TEMP B-TREE"):
         return True
     verb, name, *_ = step.split()
-<<<<<<< HEAD
     if name.startswith("(subquery"):  # what was found, not where
         return False
-=======
-    if name.startswith("(subquery"):
-        return False  # what it reads is a step of its own
->>>>>>> courier
     return verb == "SCAN" and name not in SMALL and not step.endswith(EXCEPTIONS)
 
 
