@@ -14,6 +14,7 @@ from storage.keys import NewKey
 from storage.messages import Direction, MessageState, NewInbound, NewOutbound
 from storage.store import Desired, Provider, SessionNotFound, SessionStatus
 from storage.tenants import PlanLimits
+from storage.uploads import UploadFacts
 from tests.integration.test_api_borders import OPEN, ROUTES, filled
 from tests.integration.test_api_server import KEY, UNKNOWN_ID, Api, Reached, running_api
 
@@ -64,13 +65,14 @@ async def made_key(
 
 @dataclass(frozen=True)
 class Tenant:
-    """A workspace with a session (name `a`, a QR code on show), a message in it, and a key."""
+    """A workspace with a session (name `a`, a QR code on show), a message, an upload and a key."""
 
     id: str
     key: str
     key_id: str
     session: str
     message: str
+    media: str
     api: Api
 
     async def call(self, method: str, path: str, body: object = None) -> Reached:
@@ -97,9 +99,11 @@ async def tenant(api: Api, name: str, plan: str = "default") -> Tenant:
             now_ms=now,
         ),
     )
+    facts = UploadFacts(mimetype="text/plain", size=1, problem=None)
+    media = await api.deps.uploads.save_upload(home, [b"x"], lambda: facts, filename=None)
     api.show_qr(session.id, f"2@qr-of-{name}")
     text, key = await made_key(api, home)
-    return Tenant(home, text, key, session.id, message.id, api)
+    return Tenant(home, text, key, session.id, message.id, media.id, api)
 
 
 async def state_of(api: Api, one: Tenant) -> object:
@@ -118,8 +122,10 @@ async def test_every_foreign_id_is_not_there(api: Api, method: str, template: st
     """Each id of the path swapped alone and all together; and the same answer as for no such id."""
     ours, theirs = await tenant(api, "ours"), await tenant(api, "theirs")
     before = await state_of(api, theirs)
-    own = {"session": ours.session, "message": ours.message, "key": ours.key_id}
-    foreign = {"session": theirs.session, "message": theirs.message, "key": theirs.key_id}
+    own, foreign = (
+        {"session": one.session, "message": one.message, "key": one.key_id, "media": one.media}
+        for one in (ours, theirs)
+    )
     names = [name for name in own if f"{{{name}}}" in template]
     body = BODIES.get((method, template))
 
@@ -136,7 +142,7 @@ async def test_every_foreign_id_is_not_there(api: Api, method: str, template: st
         unknown = await ours.call(method, path(swapped, nowhere), body)
         assert refused.status == unknown.status == 404, (swapped, refused.raw)
         if method != "HEAD":
-            assert refused.code in {"session_not_found", "message_not_found", "key_not_found"}
+            assert refused.code in {f"{name}_not_found" for name in own}
             known = {**refused.json, "instance": ""}
             assert known == {**unknown.json, "instance": ""}
     assert await state_of(api, theirs) == before
