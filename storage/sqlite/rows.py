@@ -31,7 +31,7 @@ MESSAGE_COLUMNS: Final = (
 )
 
 # Before version 0018 a text that came in was kept under WhatsApp's word for it.
-_KINDS: Final = {"chat": "text"}
+_KINDS: Final[dict[str, str]] = {"chat": "text"}
 MESSAGES: Final = "messages AS m JOIN whatsapp_sessions AS s ON s.id = m.whatsapp_session_id"
 
 
@@ -68,7 +68,7 @@ def message_row(row: Row) -> MessageRow:
         chat=row[3],
         sender=row[4],
         wa_id=row[5],
-        kind=_KINDS.get(row[6], row[6]),
+        kind=_KINDS.get(row[6]) or row[6],
         body=row[7],
         content=json.loads(row[17]),
         state=MessageState(row[8]),

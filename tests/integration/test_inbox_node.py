@@ -170,6 +170,31 @@ async def _failed(client: Client, but: str) -> str | None:
     return answer["reason"] if (status, answer["code"]) == (404, "media_failed") else None
 
 
+async def test_a_file_that_can_not_be_had_is_tried_again_and_then_given_up(tmp_path: Path) -> None:
+    async with world(tmp_path, media_retry=0.5) as here, serving_world(here) as client:
+        await here.link()
+        hub = here.simulator.desk._hub
+        lost = picture(b"lost")
+        here.simulator.desk.contact_sends(ALICE, lost)
+        kept, hub.delivery.media = hub.delivery.media, {}
+        message = (await client.newest("image"))["id"]
+
+        def attempts(code: str, count: int) -> Callable[[], bool]:
+            line = f'wafleet_media_downloads_total{{result="{code}"}} {count:.1f}'
+            return partial(here.metric, line)
+
+        await eventually_async(partial(_true, attempts("media_unavailable", 2)))
+        hub.delivery.media = kept
+        assert (await client.kept(message))[0] == b"lost"
+
+        hub.delivery.media = {}
+        here.simulator.desk.contact_sends(ALICE, picture(b"gone"))
+        hub.delivery.media = {}
+        reason = await eventually_async(lambda: _failed(client, message))
+        assert reason == "media_unavailable"
+        assert here.metric('wafleet_media_downloads_total{result="kept"} 1.0')
+
+
 async def test_a_file_that_was_wanted_is_fetched_in_the_next_life(tmp_path: Path) -> None:
     async with world(tmp_path) as here, serving_world(here) as client:
         await here.link()
