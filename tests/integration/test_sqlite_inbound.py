@@ -224,11 +224,18 @@ async def test_a_file_is_wanted_until_it_is_kept_or_given_up(desk: Desk) -> None
     file = await store.message_file(desk.workspace, desk.session, first)
     assert (file.wanted, file.error_code) == (False, "media_too_large")
 
+    await store.end_download(first, "again", NOW)
+    told = await desk.told("message.media")
+    assert [(one["message_id"], one["code"]) for one in told] == [(first, "media_too_large")]
+
     kept = await store.record_media(
         NewMedia(message_id=second, path="media/x", sha256="cd" * 32, bytes=7, now_ms=NOW)
     )
     assert await next_at(NOW + 1) is None, "we died before that could be written"
     await store.end_download(second, None, NOW)
+    await store.end_download(second, None, NOW)
+    told = await desk.told("message.media")
+    assert [(one["message_id"], one["code"]) for one in told[1:]] == [(second, None)]
     file = await store.message_file(desk.workspace, desk.session, second)
     assert (file.wanted, file.media, file.error_code) == (False, kept, None)
     file = await store.message_file(desk.workspace, desk.session, plain)
