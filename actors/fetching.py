@@ -45,8 +45,12 @@ STORE_DEADLINE: Final = 30.0
 MOST_ATTEMPTS: Final = 5
 SLACK: Final = 0.01
 """Seconds after which a file's time has surely come."""
-FINAL: Final = frozenset({"message_unknown", "media_unknown", "media_too_large"})
-"""What the page says that asking again does not change."""
+FINAL: Final = frozenset({"media_unknown", "media_too_large"})
+"""What the page says that asking again does not change.
+
+A message that it does not know may still be on its way to it: right after a login WhatsApp Web has
+not loaded all that there is.
+"""
 
 
 class MediaTorn(Exception):  # noqa: N818 - a fact about a file

@@ -82,6 +82,7 @@ class World:
     store: SqliteStore
     archives: MoodyDisk
     media: MediaFiles
+    space: Space
     fleet: compose.FleetPort
     board: LiveBoard
     telemetry: Telemetry
@@ -199,7 +200,9 @@ async def world(
         telemetry, board = Telemetry(), LiveBoard()
         main, browsers, _ = await stack.enter_async_context(compose.running_loops(telemetry))
         driver = WatchedDriver(browser_driver(made))
-        media = MediaFiles(data=data.root, index=store, privacy=store, keyring=RING, now_ms=now_ms)
+        media = MediaFiles(
+            data=data.root, index=store, privacy=store, keyring=RING, now_ms=now_ms, space=space
+        )
         parts = Parts(
             settings=made,
             data=data,
@@ -224,6 +227,7 @@ async def world(
             store=store,
             archives=archives,
             media=media,
+            space=space,
             fleet=fleet,
             board=board,
             telemetry=telemetry,
