@@ -44,13 +44,14 @@ class SessionTimeouts:
 class InboundRules:
     """What is done with what comes in.
 
-    Whether files are fetched, up to which size, how many at once in the whole node; whether calls
-    are rejected.
+    Whether files are fetched, up to which size, how many at once in the whole node, and after how
+    many seconds one is tried again; whether calls are rejected.
     """
 
     fetch: bool
     most_bytes: int
     at_once: int
+    retry_after: float
     reject_calls: bool
 
 

@@ -42,10 +42,15 @@ PIECE_TIMEOUT: Final = 30.0
 FETCH_DEADLINE: Final = 3600.0
 """Over and above the page's deadline for each call: others may have to be served first."""
 STORE_DEADLINE: Final = 30.0
-RETRY_AFTER: Final = 60.0
 MOST_ATTEMPTS: Final = 5
-FINAL: Final = frozenset({"message_unknown", "media_unknown", "media_too_large"})
-"""What the page says that asking again does not change."""
+SLACK: Final = 0.01
+"""Seconds after which a file's time has surely come."""
+FINAL: Final = frozenset({"media_unknown", "media_too_large"})
+"""What the page says that asking again does not change.
+
+A message that it does not know may still be on its way to it: right after a login WhatsApp Web has
+not loaded all that there is.
+"""
 
 
 class MediaTorn(Exception):  # noqa: N818 - a fact about a file
@@ -120,6 +125,7 @@ class Fetching:
         self._deps = deps
         self._recorder = recorder
         self._arm = arm
+        self._retry_after = deps.inbound.retry_after
         self._browser: Browser | None = None
         self._busy = False
 
@@ -141,7 +147,9 @@ class Fetching:
 
     async def _take(self) -> Download | None:
         store, now = self._deps.store, self._deps.now_ms()
-        download = await store.next_download(self._session_id, now - round(RETRY_AFTER * 1000))
+        download = await store.next_download(
+            self._session_id, now - round(self._retry_after * 1000)
+        )
         if download is not None:
             await store.count_download(download.message_id, 1, now)
         return download
@@ -152,7 +160,7 @@ class Fetching:
             self._busy = False
             if outcome.error is not None:
                 log.warning("downloads_not_read", error=type(outcome.error).__name__)
-                self._arm(RETRY_AFTER)
+                self._arm(self._retry_after)
             elif download is not None:
                 self._uncount(download)
             return
@@ -181,7 +189,7 @@ class Fetching:
             work: Any = partial(end, download.message_id, code, self._deps.now_ms())
             self._recorder.put("download_ended", work)
             return
-        self._arm(RETRY_AFTER + 1)
+        self._arm(self._retry_after + SLACK)
 
     def _uncount(self, download: Download) -> None:
         count, now = self._deps.store.count_download, self._deps.now_ms()

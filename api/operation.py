@@ -13,10 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One route as documented; `media_type` is what else it answers with than JSON.
-
-    `repeatable`: under an Idempotency-Key it is carried out once, however often it is sent.
-    """
+    """One route as documented; `media_type` is what else it answers with than JSON."""
 
     method: str
     path: str
@@ -26,4 +23,3 @@ class Operation:
     query: type[BaseModel] = NoQuery
     answer: type[BaseModel] | None = None
     media_type: str | None = None
-    repeatable: bool = False

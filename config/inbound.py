@@ -23,4 +23,7 @@ class InboundSettings(BaseSettings):
     media_timeout: Seconds = seconds(
         120, 1, 3600, "How long a page may take to get a message's file from WhatsApp."
     )
+    media_retry: Seconds = seconds(
+        60, 0.05, 86400, "How long it takes until a file that could not be fetched is tried again."
+    )
     reject_calls: bool = field(False, "true or false", "Reject calls; they are told in any case.")

@@ -145,7 +145,7 @@ class Inbound(Protocol):
         """Count an attempt that is about to be made (1), or that was none (-1)."""
 
     async def end_download(self, message_id: str, code: str | None, now_ms: int) -> None:
-        """It is kept (None), or will never be: the code says why."""
+        """It is kept (None), or will never be: the code says why. Once; the event tells both."""
 
     async def message_file(
         self, workspace_id: str, session_id: str, message_id: str

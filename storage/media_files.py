@@ -5,8 +5,8 @@ remove the file. Whatever no pointer leads to is rubbish, which the boot sweeps.
 file's own; the file is bound to it, to the workspace and to the message, so that two files that
 changed places do not open.
 
-The boot, retention, the rotation of keys and the erasure of contacts use this today. `save`, `open`
-and `remove` are for the session's actor and the API: they come with media messages.
+The boot, retention, the rotation of keys and the erasure of contacts use this, the sessions' actors
+save what contacts send (actors.fetching), and the API opens it.
 """
 
 from __future__ import annotations

@@ -84,6 +84,16 @@ class ContactExport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContactAnswer:
+    """A contact's reaction (its emoji) or vote (a JSON list of options) to somebody's message."""
+
+    message_id: str
+    kind: str
+    value: str
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Erased:
     """What an erasure took: how many messages, and the media whose files are to be removed now."""
 
@@ -127,10 +137,13 @@ class Privacy(Protocol):
         `after` is the last page's `next_after`. Raises ContactNotFound.
         """
 
+    async def contact_answers(self, workspace_id: str, contact_id: str) -> Sequence[ContactAnswer]:
+        """Return its reactions and votes in all sessions, oldest first. Raises ContactNotFound."""
+
     async def erase_contact(
         self, workspace_id: str, contact_id: str, now_ms: int, batch: int = 500
     ) -> Erased:
-        """Take name, number, jids, bodies, counters and media; leave a pseudonym.
+        """Take name, number, jids, bodies, counters, media, reactions, votes; leave a pseudonym.
 
         What waits to be sent to it fails (contact_erased). Works in transactions of at most `batch`
         messages and then empties the database's log; after an interruption call it again, it goes

@@ -41,6 +41,7 @@ def inbound_rules(settings: Settings) -> InboundRules:
         fetch=settings.media_download,
         most_bytes=settings.media_max_mb * MB,
         at_once=settings.media_at_once,
+        retry_after=settings.media_retry,
         reject_calls=settings.reject_calls,
     )
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from storage.events import EventType
 from storage.inbound import Download, MessageFile
+from storage.sqlite.events import NewEvent, append_events
 from storage.sqlite.messages import no_such_message
 from storage.sqlite.privacy import media_pointer
+from storage.sqlite.receipts import find_message
 from storage.sqlite.scope import session_keys
 
 if TYPE_CHECKING:
     from storage.sqlite.connection import Connections
+    from storage.sqlite.ids import MonotonicIds
 
 
 class DownloadTable:
     """Reads and writes media_downloads; `record_inbound` adds to it."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, ids: MonotonicIds) -> None:
         self._connections = connections
+        self._ids = ids
 
     async def next_download(self, session_id: str, before_ms: int) -> Download | None:
         session = await session_keys(self._connections.read, session_id)
@@ -47,15 +52,26 @@ class DownloadTable:
             )
 
     async def end_download(self, message_id: str, code: str | None, now_ms: int) -> None:
-        which = "WHERE message_id = (SELECT id FROM messages WHERE uuid = ?)"
         async with self._connections.write() as tx:
-            if code is None:
-                await tx.change(f"DELETE FROM media_downloads {which}", (message_id,))  # noqa: S608
-            else:
-                await tx.change(
-                    f"UPDATE media_downloads SET error_code = ?, attempted_at = ? {which}",  # noqa: S608
-                    (code, now_ms, message_id),
-                )
+            ref = await find_message(tx, message_id)
+            if ref is None:
+                return
+            changed = await tx.change(
+                "DELETE FROM media_downloads WHERE message_id = ?"
+                if code is None
+                else "UPDATE media_downloads SET error_code = ?2 WHERE message_id = ?1"
+                " AND error_code IS NULL",
+                (ref.id,) if code is None else (ref.id, code),
+            )
+            if changed:
+                payload = {
+                    "message_id": ref.uuid,
+                    "chat_id": ref.chat,
+                    "kind": ref.kind,
+                    "code": code,
+                }
+                ended = NewEvent(session=ref.session, type=EventType.MESSAGE_MEDIA, payload=payload)
+                await append_events(tx, self._ids, [ended], now_ms)
 
     async def message_file(
         self, workspace_id: str, session_id: str, message_id: str

@@ -142,12 +142,12 @@ class InboundTable:
         own = await self._connections.read(_OWN, (message_id, session_id, workspace_id))
         if not own:
             raise no_such_message(message_id)
-        return await self._connections.read(
+        rows = await self._connections.read(
             f"SELECT c.jid, x.{column}, x.created_at FROM {table} AS x"  # noqa: S608 - constants
-            " JOIN contacts AS c ON c.id = x.contact_id WHERE x.message_id = ?"
-            " ORDER BY x.created_at, x.id",
+            " JOIN contacts AS c ON c.id = x.contact_id WHERE x.message_id = ?",
             (own[0][0],),
         )
+        return sorted(rows, key=lambda row: int(row[2]))
 
     async def _keep_answer(
         self, table: str, target: Target, sender: str, value: str | None, at_ms: int

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from storage.messages import MessageState
 from storage.privacy import (
+    ContactAnswer,
     ContactExport,
     ContactNotFound,
     ContactRow,
@@ -105,6 +106,20 @@ class PrivacyTable:
             media=[media_pointer(row) for row in media],
             next_after=messages[-1].id if len(rows) > wanted else None,
         )
+
+    async def contact_answers(self, workspace_id: str, contact_id: str) -> Sequence[ContactAnswer]:
+        contact = await self._find(workspace_id, contact_id)
+        rows = await self._connections.read(
+            "SELECT m.uuid, 'reaction', r.emoji, r.created_at FROM reactions AS r"
+            " JOIN messages AS m ON m.id = r.message_id WHERE r.contact_id = ?1"
+            " UNION ALL SELECT m.uuid, 'vote', v.options, v.created_at FROM poll_votes AS v"
+            " JOIN messages AS m ON m.id = v.message_id WHERE v.contact_id = ?1",
+            (contact[7],),
+        )
+        return [
+            ContactAnswer(message_id=row[0], kind=row[1], value=row[2], created_ms=row[3])
+            for row in sorted(rows, key=lambda row: int(row[3]))
+        ]
 
     async def erase_contact(
         self, workspace_id: str, contact_id: str, now_ms: int, batch: int = 500

@@ -31,7 +31,7 @@ MESSAGE_COLUMNS: Final = (
 )
 
 # Before version 0018 a text that came in was kept under WhatsApp's word for it.
-_KINDS: Final = {"chat": "text"}
+_KINDS: Final[dict[str, str]] = {"chat": "text"}
 MESSAGES: Final = "messages AS m JOIN whatsapp_sessions AS s ON s.id = m.whatsapp_session_id"
 
 

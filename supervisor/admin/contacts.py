@@ -42,7 +42,8 @@ async def export_contact(
     """Write all that is stored of a contact to `out` as one JSON object; return its messages.
 
     `contact` is a phone number, a jid or the contact's id. The object has contact, sessions,
-    messages (oldest first) and media (paths below the data directory). Times are milliseconds.
+    answers (reactions and votes), messages (oldest first) and media (paths below the data
+    directory). Times are milliseconds.
     Raises WorkspaceNotFound, ContactNotFound, ArgumentInvalid.
     """
     home = await store.workspace_named(workspace)
@@ -51,6 +52,8 @@ async def export_contact(
     total = sum(one.total_messages for one in page.sessions)
     out.write('{"contact": ' + _json(asdict(page.contact)))
     out.write(',\n "sessions": ' + _json([asdict(one) for one in page.sessions]))
+    answers = await store.contact_answers(home.id, found.id)
+    out.write(',\n "answers": ' + _json([asdict(one) for one in answers]))
     out.write(',\n "messages": [')
     count, media = 0, list[object]()
     while True:

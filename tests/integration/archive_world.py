@@ -94,6 +94,7 @@ class World:
     archives: MoodyDisk
     media: MediaFiles
     uploads: UploadFiles
+    space: Space
     fleet: compose.FleetPort
     board: LiveBoard
     telemetry: Telemetry
@@ -211,7 +212,9 @@ async def world(
         telemetry, board = Telemetry(), LiveBoard()
         main, browsers, _ = await stack.enter_async_context(compose.running_loops(telemetry))
         driver = WatchedDriver(browser_driver(made))
-        media = MediaFiles(data=data.root, index=store, privacy=store, keyring=RING, now_ms=now_ms)
+        media = MediaFiles(
+            data=data.root, index=store, privacy=store, keyring=RING, now_ms=now_ms, space=space
+        )
         uploads = UploadFiles(data=data.root, index=store, keyring=RING, now_ms=now_ms)
         parts = Parts(
             settings=made,
@@ -239,6 +242,7 @@ async def world(
             archives=archives,
             media=media,
             uploads=uploads,
+            space=space,
             fleet=fleet,
             board=board,
             telemetry=telemetry,

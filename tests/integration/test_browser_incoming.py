@@ -182,6 +182,13 @@ async def test_every_kind_is_told_with_its_content_and_its_file(tmp_path: Path) 
         assert await fetched(browser, wanted) == PICTURE
         small = WantedMedia(wa_id=picture.wa_id, chat=BOB_JID, sender=BOB_JID, most=100)
         assert await refused(browser.open_media(small)) == "media_too_large"
+        desk.contact_sends(BOB, sends(ME, type="image", media=b"x" * 200))
+        other = (await facts.next(MessageReceived)).wa_id
+        kept, desk._hub.delivery.media = desk._hub.delivery.media, {}
+        for most, reason in ((100, "media_too_large"), (500, "media_unavailable")):
+            asked = WantedMedia(wa_id=other, chat=BOB_JID, sender=BOB_JID, most=most)
+            assert await refused(browser.open_media(asked)) == reason, "by what it says of itself"
+        desk._hub.delivery.media = kept
         lies = sends(ME, type="image", media=b"x" * 200, extra={"size": 5})
         lies.extra["mediaData"] = None
         desk.contact_sends(BOB, lies)

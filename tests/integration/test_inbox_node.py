@@ -13,12 +13,14 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
+from actors.fetching import MOST_ATTEMPTS
 from actors.messages import StopKind
 from api.app import build_app
 from api.ports import ApiDeps
 from api.server import serving
 from simulator import requests as req
 from storage.messages import NewInbound
+from storage.space import SpaceLevel
 from supervisor.parts import new_wa_id, now_ms
 from tests.integration.archive_world import ALICE, ME, world
 from tests.integration.test_api_server import KEY
@@ -171,8 +173,50 @@ async def _failed(client: Client, but: str) -> str | None:
     return answer["reason"] if (status, answer["code"]) == (404, "media_failed") else None
 
 
+async def test_a_file_that_can_not_be_had_is_tried_again_and_then_given_up(tmp_path: Path) -> None:
+    async with world(tmp_path, media_retry=0.5) as here, serving_world(here) as client:
+        await here.link()
+        hub = here.simulator.desk._hub
+        lost = picture(b"lost")
+        here.simulator.desk.contact_sends(ALICE, lost)
+        kept, hub.delivery.media = hub.delivery.media, {}
+        message = (await client.newest("image"))["id"]
+
+        def attempts(code: str, count: int) -> Callable[[], bool]:
+            line = f'wafleet_media_downloads_total{{result="{code}"}} {count:.1f}'
+            return partial(here.metric, line)
+
+        await eventually_async(partial(_true, attempts("media_unavailable", 2)))
+        hub.delivery.media = kept
+        assert (await client.kept(message))[0] == b"lost"
+
+        hub.delivery.media = {}
+        here.simulator.desk.contact_sends(ALICE, picture(b"gone"))
+        hub.delivery.media = {}
+        reason = await eventually_async(lambda: _failed(client, message))
+        assert reason == "media_unavailable"
+        assert here.metric('wafleet_media_downloads_total{result="kept"} 1.0')
+
+
+async def test_a_file_waits_for_room_however_long_that_takes(tmp_path: Path) -> None:
+    async with (
+        world(tmp_path, media_retry=0.05, disk_interval=3600.0) as here,
+        serving_world(here) as client,
+    ):
+        await here.link()
+        here.space.set(SpaceLevel.LOW)
+        here.simulator.desk.contact_sends(ALICE, picture(b"patient"))
+        message = (await client.newest("image"))["id"]
+        many = f'wafleet_media_downloads_total{{result="disk_low"}} {MOST_ATTEMPTS + 2:.1f}'
+        await eventually_async(partial(_true, partial(here.metric, many)))
+        here.space.set(SpaceLevel.PLENTY)
+        assert (await client.kept(message))[0] == b"patient"
+        (event,) = await told(here, "message.media")
+        assert (event["message_id"], event["code"]) == (message, None)
+
+
 async def test_a_file_that_was_wanted_is_fetched_in_the_next_life(tmp_path: Path) -> None:
-    async with world(tmp_path) as here, serving_world(here) as client:
+    async with world(tmp_path, media_retry=0.3) as here, serving_world(here) as client:
         await here.link()
         await here.end(StopKind.STOP)
         here.simulator.desk.contact_sends(ALICE, picture())
@@ -265,12 +309,14 @@ async def _reads(client: Client, group: str) -> None:
         client.get("/groups"),
         client.get(f"/groups/{group}"),
         client.get(f"/chats/{ALICE}/messages"),
+    )
+    refused = await asyncio.gather(
         client.get("/chats/15550199999/messages"),
         client.get("/chats/nonsense/messages"),
         client.get("/groups/120363999@g.us"),
         client.get("/contacts/check", number=group),
     )
-    found, missing, contacts, chats, groups, one, history, *refused = answers
+    found, missing, contacts, chats, groups, one, history = answers
     assert (found[1]["exists"], found[1]["jid"]) == (True, ALICE_JID)
     assert missing == (200, {"exists": False, "jid": None, "lid": None, "business": False})
     assert [person["jid"] for person in contacts[1]["contacts"]] == [ALICE_JID]

@@ -224,11 +224,18 @@ async def test_a_file_is_wanted_until_it_is_kept_or_given_up(desk: Desk) -> None
     file = await store.message_file(desk.workspace, desk.session, first)
     assert (file.wanted, file.error_code) == (False, "media_too_large")
 
+    await store.end_download(first, "again", NOW)
+    told = await desk.told("message.media")
+    assert [(one["message_id"], one["code"]) for one in told] == [(first, "media_too_large")]
+
     kept = await store.record_media(
         NewMedia(message_id=second, path="media/x", sha256="cd" * 32, bytes=7, now_ms=NOW)
     )
     assert await next_at(NOW + 1) is None, "we died before that could be written"
     await store.end_download(second, None, NOW)
+    await store.end_download(second, None, NOW)
+    told = await desk.told("message.media")
+    assert [(one["message_id"], one["code"]) for one in told[1:]] == [(second, None)]
     file = await store.message_file(desk.workspace, desk.session, second)
     assert (file.wanted, file.media, file.error_code) == (False, kept, None)
     file = await store.message_file(desk.workspace, desk.session, plain)
@@ -240,16 +247,26 @@ async def test_an_erased_contact_leaves_nothing_of_this(desk: Desk) -> None:
     store = desk.store
     mine = await desk.receive("A", fetch=True)
     theirs = await desk.receive("B", chat=GROUP, sender=OTHER)
+    await desk.receive("G", chat=GROUP, sender=PERSON)
     for target, who in ((desk.target("A"), OTHER), (desk.target("B", GROUP), PERSON)):
         assert await store.record_reaction(target, who, "👍", NOW)
         assert await store.record_vote(target, who, ["a"], NOW)
-    await store.erase_contact(desk.workspace, await desk.contact(PERSON), NOW + 1)
+    person = await desk.contact(PERSON)
+    answers = await store.contact_answers(desk.workspace, person)
+    assert [(one.message_id, one.kind, one.value) for one in answers] == [
+        (theirs, "reaction", "👍"),
+        (theirs, "vote", '["a"]'),
+    ]
+    await store.erase_contact(desk.workspace, person, NOW + 1)
+    assert await store.contact_answers(desk.workspace, person) == []
     for message in (mine, theirs):
         assert await store.reactions(desk.workspace, desk.session, message) == []
         assert await store.votes(desk.workspace, desk.session, message) == []
     assert await store.next_download(desk.session, NOW + 2) is None
     assert not await store.record_edit(desk.target("A"), "back", NOW + 2)
     assert not await store.record_reaction(desk.target("A"), OTHER, "x", NOW + 2)
+    assert not await store.record_edit(desk.target("G", GROUP), "back", NOW + 2)
+    assert not await store.record_reaction(desk.target("G", GROUP), OTHER, "x", NOW + 2)
 
 
 async def test_retention_takes_it_along(desk: Desk) -> None:

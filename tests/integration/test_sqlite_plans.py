@@ -14,6 +14,7 @@ from storage.archives_index import NewArchive
 from storage.audit import NewAccess
 from storage.events import EventType
 from storage.grants import Grant, GrantKind, MessageGrant
+from storage.inbound import Call, Participation, Target
 from storage.messages import Direction, MessageRow
 from storage.privacy import NewMedia
 from storage.sqlite import SqliteStore, open_store
@@ -59,11 +60,13 @@ async def tour(store: SqliteStore) -> None:
     await store.usage(home, NOW)
     await _sessions(store, home, session)
     await _messages(store, home, session)
+    await _inbound(store, home, session)
     await _rest(store, home, session, tenant.key)
     contact = await store.contact_with_jid(home, PERSON)
     await store.contacts(home)
     await store.contact_sessions(home, contact.id)
     await store.export_contact(home, contact.id, after="0")
+    await store.contact_answers(home, contact.id)
     await store.erase_contact(home, contact.id, NOW)
     await store.purge_expired(NOW + 100)
     await store.purge_expired(NOW + 2 * KEY_KEPT_MS)
@@ -94,6 +97,32 @@ async def _sessions(store: SqliteStore, home: str, session: str) -> None:
             since_ms=NOW,
         )
     )
+
+
+async def _inbound(store: SqliteStore, home: str, session: str) -> None:
+    row = await store.record_inbound(inbound(session, "C1", chat=GROUP, sender=OTHER, fetch=True))
+    assert row is not None
+    target = Target(session_id=session, wa_id="C1", chats=(GROUP, PERSON), now_ms=NOW)
+    await store.record_edit(target, "new", NOW)
+    for emoji in ("a", "b", ""):
+        await store.record_reaction(target, PERSON, emoji, NOW)
+    await store.record_vote(target, PERSON, ["a"], NOW)
+    await store.reactions(home, session, row.id)
+    await store.votes(home, session, row.id)
+    change = Participation(
+        session_id=session, chat=GROUP, action="add", by=OTHER, members=(PERSON,), now_ms=NOW
+    )
+    await store.record_participants(change)
+    call = Call(
+        session_id=session, sender=PERSON, video=False, group=False, rejected=False, now_ms=NOW
+    )
+    await store.record_call(call)
+    await store.next_download(session, NOW)
+    await store.count_download(row.id, 1, NOW)
+    await store.end_download(row.id, "media_torn", NOW)
+    await store.end_download(row.id, None, NOW)
+    await store.message_file(home, session, row.id)
+    await store.record_revoke(target, None, NOW)
 
 
 async def _messages(store: SqliteStore, home: str, session: str) -> None:
