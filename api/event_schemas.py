@@ -86,6 +86,12 @@ class MessageReceived(_Message):
     contact_id: Ulid | None
 
 
+class MessageMedia(_Message):
+    """The file of a message that came in is there (`code` null), or never will be (`code`: why)."""
+
+    code: str | None
+
+
 class MessageChanged(_Message):
     """A message in either direction was changed by who wrote it; read it anew."""
 
@@ -352,6 +358,9 @@ EVENTS: Final[Mapping[EventType, Mapping[int, EventSchema]]] = MappingProxyType(
             "It was handed over, and what became of it is not known yet.", MessageEnded
         ),
         EventType.MESSAGE_RECEIVED: _one("A message came in.", MessageReceived),
+        EventType.MESSAGE_MEDIA: _one(
+            "The file of a message that came in is there, or never will be.", MessageMedia
+        ),
         EventType.MESSAGE_EDITED: _one("Its text was edited.", MessageChanged),
         EventType.MESSAGE_REVOKED: _one("It was deleted for everyone.", MessageChanged),
         EventType.MESSAGE_REACTION: _one(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from actors.usage import UsageBoard
-from api.streaming import StreamRules
+from api.event_stream import StreamRules
 from storage.audit import AccessLog
 from storage.events import EventLog
 from storage.keys import Keys

@@ -16,6 +16,8 @@ QR code, jid or phone number:
                                message_id, chat_id, kind
     message.failed, .unknown   message_id, chat_id, kind, code
     message.received           message_id, chat_id, contact_id (null: none), kind
+    message.media              message_id, chat_id, kind, code (null: its file is kept; else why it
+                               never will be)
     message.edited, .revoked   message_id, chat_id, kind; of a message in either direction
     message.reaction, .poll_vote
                                message_id, chat_id, kind, contact_id (whose), removed (taken back)
@@ -97,6 +99,7 @@ class EventType(StrEnum):
     MESSAGE_CANCELLED = "message.cancelled"
     MESSAGE_UNKNOWN = "message.unknown"
     MESSAGE_RECEIVED = "message.received"
+    MESSAGE_MEDIA = "message.media"
     MESSAGE_EDITED = "message.edited"
     MESSAGE_REVOKED = "message.revoked"
     MESSAGE_REACTION = "message.reaction"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from api.event_stream import Stream, StreamRules
 from api.feed import End, Feed, Subscription, Wanted
-from api.streaming import Stream, StreamRules
 from storage.events import EventType
 from storage.sqlite import SqliteStore, open_store
 from tests.integration.tenant_support import NOW, home_of
