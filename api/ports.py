@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from actors.net_guard import NetRules
 from actors.usage import UsageBoard
-from api.streaming import StreamRules
+from api.event_stream import StreamRules
 from storage.acceptance import Acceptance
 from storage.audit import AccessLog
 from storage.events import EventLog

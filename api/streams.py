@@ -21,6 +21,7 @@ from aiohttp import hdrs, web
 from api.authentication import Denied, bearer
 from api.caller import CALLER
 from api.errors import FieldError, fields_invalid
+from api.event_stream import Stream
 from api.feed import BEGINNING, Wanted
 from api.lookup import is_ulid, session_of_query
 from api.middleware import mark_answered
@@ -28,7 +29,6 @@ from api.parsing import read_query
 from api.schemas import StreamQuery
 from api.stream_errors import origin_refused, too_many_streams, upgrade_required
 from api.stream_outlets import EVENT_STREAM, EventStream, Socket
-from api.streaming import Stream
 from storage.store import StoreError
 
 if TYPE_CHECKING:

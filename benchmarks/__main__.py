@@ -26,6 +26,7 @@ from benchmarks import (
     delivery,
     memory,
     start_to_qr,
+    throughput,
     two_at_once,
 )
 from benchmarks.report import Result, as_json, print_table
@@ -50,6 +51,7 @@ BENCHMARKS: Final[dict[str, Callable[[Options], list[Row]]]] = {
     "archives": archives.run,
     "backup": backup.run,
     "delivery": delivery.run,
+    "throughput": throughput.run,
 }
 FAILURES: Final = (
     DemoFailed,

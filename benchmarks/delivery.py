@@ -65,12 +65,16 @@ class Flow:
 def run(options: Options) -> list[Row]:
     """`runs` are minutes here. Raises DemoFailed for a message that was not accepted."""
     minutes = options.runs_or(MINUTES)
-    people = [f"--account={FIRST + number}:S{number}" for number in range(SESSIONS)]
-    more = (f"--contact={CONTACT}:Alice", "--ack-delay=0.01", "--offline-delay=0.1")
-    with stage(*people, *more) as scene, scene.node() as node:
+    with stage(*people(SESSIONS)) as scene, scene.node() as node:
         flow = asyncio.run(_measure(scene, node, minutes))
         verdict = judge(flow.accepted, truth(scene))
     return _rows(flow, verdict, minutes)
+
+
+def people(sessions: int) -> Sequence[str]:
+    """Return the simulator's arguments for so many phones and one contact of all."""
+    phones = [f"--account={FIRST + number}:S{number}" for number in range(sessions)]
+    return (*phones, f"--contact={CONTACT}:Alice", "--ack-delay=0.01", "--offline-delay=0.1")
 
 
 def truth(scene: Stage) -> list[dict[str, Any]]:
@@ -81,18 +85,12 @@ def truth(scene: Stage) -> list[dict[str, Any]]:
 
 async def _measure(scene: Stage, node: Program, minutes: int) -> Flow:
     async with Api.of(node, scene.place) as api:
-        turns = asyncio.Semaphore(AT_ONCE)
-
-        async def link(number: int) -> None:
-            async with turns:
-                await connect(api, f"s{number}", str(FIRST + number))
-
-        await asyncio.gather(*map(link, range(SESSIONS)))
+        await link_all(api, SESSIONS)
         before, counted, began = load_of(node.pid), await buckets(api), time.monotonic()
         each = A_MINUTE * minutes // SESSIONS
         sent = await asyncio.gather(*(_session(api, n, each) for n in range(SESSIONS)))
         seconds, after = time.monotonic() - began, load_of(node.pid)
-        await _drained(scene, SESSIONS * each)
+        await drained(scene, SESSIONS * each)
         counts = await buckets(api)
     return Flow(
         accepted={str(FIRST + n): list(times) for n, (times, _) in enumerate(sent)},
@@ -119,7 +117,18 @@ async def _session(api: Api, number: int, count: int) -> tuple[dict[str, float],
     return began, took
 
 
-async def _drained(scene: Stage, count: int) -> None:
+async def link_all(api: Api, sessions: int) -> None:
+    """Link so many sessions, a few at a time: s0 with the first number, and so on."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def link(number: int) -> None:
+        async with turns:
+            await connect(api, f"s{number}", str(FIRST + number))
+
+    await asyncio.gather(*map(link, range(sessions)))
+
+
+async def drained(scene: Stage, count: int) -> None:
     """Wait until all have arrived, or for as long as that may take: the verdict tells what has."""
     deadline = time.monotonic() + DRAIN
     file = scene.directory / "truth.jsonl"

@@ -16,10 +16,10 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from api.app import build_app
+from api.event_stream import StreamRules
 from api.feed import BEGINNING, PAGE
 from api.keys import Scope
 from api.server import serving
-from api.streaming import StreamRules
 from storage.events import EventType
 from storage.store import SessionStatus
 from tests.integration.stream_support import (
