@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from actors.fetching import MOST_ATTEMPTS
 from actors.messages import StopKind
+from actors.reading import MOST_OPEN
 from api.app import build_app
 from api.ports import ApiDeps
 from api.server import serving
@@ -297,6 +298,21 @@ async def test_deeds_reach_the_rows_the_events_and_the_api(tmp_path: Path) -> No
         assert (status, answer["code"]) == (404, "media_not_kept")
 
         await _reads(client, group["jid"])
+
+
+async def test_a_page_that_is_busy_is_not_asked_without_bound(tmp_path: Path) -> None:
+    async with world(tmp_path) as here, serving_world(here) as client:
+        await here.link()
+        hang = "(() => { const until = Date.now() + 1500; while (Date.now() < until); })()"
+        hanging = asyncio.create_task(here.evaluate(hang))
+        answers = await asyncio.gather(*(client.get("/chats") for _ in range(40)))
+        await hanging
+        refused = [answer for status, answer in answers if status == 503]
+        assert {answer["code"] for answer in refused} == {"page_busy"}
+        assert len([status for status, _ in answers if status == 200]) == 40 - len(refused)
+        assert MOST_OPEN <= 40 - len(refused) < 40
+        status, _ = await client.get("/chats")
+        assert status == 200, "it is free again"
 
 
 async def _reads(client: Client, group: str) -> None:
