@@ -111,8 +111,8 @@ class Accepting:
             accepted = 0
             for start in range(0, len(left), CHUNK):
                 chunk = {place: bodies[place] for place in left[start : start + CHUNK]}
-                news = await self._checked(session, chunk, refusal, results)
                 try:
+                    news = await self._checked(session, chunk, refusal, results)
                     found = await self._stored(session, news, key)
                 except StoreError as error:
                     if not accepted and before is None:

@@ -136,9 +136,16 @@ class SlowStore:
         self.begun = asyncio.Event()
         self.gate = asyncio.Event()
         self.failure: Exception | None = None
+        self.reads = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
+
+    async def message(self, workspace_id: str, session_id: str, message_id: str) -> MessageRow:
+        if self.failure is not None and self.reads:
+            raise self.failure
+        row: MessageRow = await self._store.message(workspace_id, session_id, message_id)
+        return row
 
     async def accept_messages(
         self,
@@ -148,7 +155,7 @@ class SlowStore:
         *,
         key: RequestKey | None = None,
     ) -> Mapping[int, MessageRow | PlanLimitReached | None]:
-        if self.failure is not None and 0 not in items:
+        if self.failure is not None and not self.reads and 0 not in items:
             raise self.failure
         self.begun.set()
         await self.gate.wait()
@@ -186,13 +193,18 @@ async def test_a_request_that_is_being_worked_on_is_not_begun_again(
     assert len(await stored(api)) == 1
 
 
+@pytest.mark.parametrize("reads", [False, True])
 async def test_what_was_accepted_of_a_batch_is_told_if_the_rest_fails(
-    slow: tuple[Api, SlowStore],
+    slow: tuple[Api, SlowStore], reads: bool
 ) -> None:
+    """Whether the store fails to write, or to read what one is the answer to."""
     api, store = slow
     store.gate.set()
-    store.failure = StoreBusy("secret path")
     body = {"messages": [{**TEXT, "text": f"{n}"} for n in range(2 * CHUNK + 1)]}
+    if reads:
+        [quoted] = (await api.post(BATCH, {"messages": [TEXT]})).json["results"]
+        body["messages"][CHUNK]["reply_to"] = quoted["message"]["id"]
+    store.failure, store.reads = StoreBusy("secret path"), reads
     cut = await keyed(api, BATCH, body, "k")
     assert (cut.status, cut.json["accepted"], cut.json["refused"]) == (202, CHUNK, CHUNK + 1)
     assert {one["error"]["code"] for one in cut.json["results"][CHUNK:]} == {"storage_busy"}
@@ -201,4 +213,5 @@ async def test_what_was_accepted_of_a_batch_is_told_if_the_rest_fails(
     whole = await keyed(api, BATCH, body, "k")
     assert (whole.json["accepted"], whole.json["refused"]) == (2 * CHUNK + 1, 0)
     assert whole.json["results"][:CHUNK] == cut.json["results"][:CHUNK]
-    assert [row.body for row in await stored(api)] == [f"{n}" for n in range(2 * CHUNK + 1)]
+    new = [row.body for row in await stored(api)][1 if reads else 0 :]
+    assert new == [f"{n}" for n in range(2 * CHUNK + 1)]
