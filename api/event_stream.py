@@ -28,14 +28,15 @@ class StreamRules:
 
     `heartbeat` is how often a stream shows that it lives, and its key is checked; `glance` how
     often it looks whether a client that nothing is written to has left; `write` how long a client
-    may take to make room for more, `goodbye` to take the reason of the end; `shutdown` how long all
-    may take to end when the node stops. `room` is how many events are kept for a slow one, `most`
-    how many may be open.
+    may take to make room for more, `goodbye` to take the reason of the end; `ping` how often a
+    WebSocket's client is pinged; `shutdown` how long all may take to end when the node stops.
+    `room` is how many events are kept for a slow one, `most` how many may be open.
     """
 
     heartbeat: float = 15.0
     glance: float = 2.0
     write: float = 10.0
+    ping: float = 20.0
     goodbye: float = 5.0
     shutdown: float = 2.0
     room: int = 2_000

@@ -154,11 +154,14 @@ class Socket:
 
     kind = "websocket"
 
-    def __init__(self, request: web.Request, *, heartbeat: float, goodbye: float) -> None:
-        """`goodbye`: how many seconds the client may take to close after us."""
+    def __init__(self, request: web.Request, *, ping: float, goodbye: float) -> None:
+        """In seconds: how often it is pinged, and how long the client may take to close after us.
+
+        A client that has not answered a ping after half that time is dropped.
+        """
         self._request = request
         self._response = web.WebSocketResponse(
-            heartbeat=heartbeat,
+            heartbeat=ping,
             timeout=goodbye,
             compress=False,  # each compressing connection holds some 300 kB
             max_msg_size=_MOST_FROM_CLIENT,

@@ -99,7 +99,7 @@ class Streams:
         _require_own_origin(request)
         wanted, after = await self._asked(request)
         rules = self._rules
-        outlet = Socket(request, heartbeat=rules.heartbeat, goodbye=rules.goodbye)
+        outlet = Socket(request, ping=rules.ping, goodbye=rules.goodbye)
         with self._admitted(wanted, outlet) as subscription:
             await self._serve(request, subscription, outlet, after)
         return outlet.response

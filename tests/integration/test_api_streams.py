@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -293,6 +292,7 @@ async def test_a_key_that_is_revoked_ends_its_streams(tmp_path: Path) -> None:
 async def test_streams_end_when_the_node_does(tmp_path: Path) -> None:
     """They are told why, and the node need not wait for its time-out."""
     async with AsyncExitStack() as stack:
+        logs = stack.enter_context(capture_logs())
         api = await stack.enter_async_context(running_api(tmp_path))
         deps = replace(api.deps, telemetry=CollectorRegistry())
         async with serving(build_app(deps), "127.0.0.1", 0) as (host, port):
@@ -301,10 +301,11 @@ async def test_streams_end_when_the_node_does(tmp_path: Path) -> None:
             stream = await stack.enter_async_context(sse(other))
             ws, _ = await stack.enter_async_context(websocket(other))
             ends = asyncio.gather(stream.end(), end_of(ws))
-            began = time.monotonic()
-        assert time.monotonic() - began < QUICK.shutdown
         of_stream, of_socket = await ends
         assert (of_stream, of_socket) == ("shutdown", (1001, "shutdown"))
+        codes = [entry["code"] for entry in logs if entry["event"] == "stream_ended"]
+        assert codes == ["shutdown"] * 2
+        assert not [entry for entry in logs if entry["event"] == "streams_aborted"]
 
 
 async def test_a_client_that_says_something_is_told_not_to(api: Api) -> None:
@@ -461,5 +462,5 @@ async def test_a_stream_s_length_is_no_request_s_time(tmp_path: Path) -> None:
             await eventually_async(served)
         [told] = [entry for entry in logs if entry["event"] == "request_served"]
         [ended_] = [entry for entry in logs if entry["event"] == "stream_ended"]
-        assert told["seconds"] < 0.3 < ended_["seconds"]
+        assert told["seconds"] < ended_["seconds"] / 2
         assert (ended_["code"], ended_["kind"]) == ("left", "sse")

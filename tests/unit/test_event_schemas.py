@@ -8,6 +8,9 @@ import pytest
 
 from api.event_docs import PLACE, render
 from api.event_schemas import EVENTS, payload_problems
+from api.event_stream import StreamRules
+from api.feed import End
+from api.stream_outlets import CLOSE_CODES
 from storage.events import EventType
 
 if TYPE_CHECKING:
@@ -45,6 +48,16 @@ def test_the_page_names_every_type_and_action() -> None:
     assert "`action`: `opened`, `window`: whole number, `limit`: whole number" in opened
     [status] = [line for line in lines if line.startswith("| `session.status`")]
     assert "`detail`: text or null, `from`: `qr_scanning` or" in status
+
+
+def test_the_page_says_what_streams_keep_to() -> None:
+    rules, page = StreamRules(), " ".join(render().split())
+    assert f"show every {rules.heartbeat:g} seconds that they live" in page
+    assert f"so slowly that {rules.room:,} events wait" in page
+    assert f"can't be finished within {rules.write:g} seconds" in page
+    for end, code in CLOSE_CODES.items():
+        if end is not End.LEFT:  # nobody is there to be told
+            assert f"| `{end.value}` | {int(code)} |" in page
 
 
 @pytest.mark.parametrize(
