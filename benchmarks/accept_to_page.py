@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.rows import Bar, Options, Row
-from benchmarks.stage import Truth, connect, stage
+from benchmarks.stage import UNPACED, Truth, connect, stage
 from supervisor.demo_parts import Api, DemoFailed
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ METRIC: Final = "wafleet_accept_to_page_seconds"
 def run(options: Options) -> list[Row]:
     count = options.runs_or(MESSAGES)
     people = (f"--account={PHONE}:Shop", f"--contact={CONTACT}:Alice")
-    with stage(*people, "--ack-delay=0.01", "--offline-delay=0.1") as scene, scene.node() as node:
+    with (
+        stage(*people, "--ack-delay=0.01", "--offline-delay=0.1") as scene,
+        scene.node(**UNPACED) as node,
+    ):
 
         async def measure() -> list[tuple[float, float]]:
             async with Api.of(node, scene.place) as api:

@@ -30,6 +30,18 @@ class LeftBehind(Exception):  # noqa: N818 - it reads as what happened
     """Named processes outlived the benchmark that started them."""
 
 
+UNPACED: Final = {
+    "send_per_minute": "100000",
+    "send_per_hour": "100000",
+    "send_per_day": "100000",
+    "send_delay": "0",
+    "send_jitter": "0",
+    "first_contact_delay": "0",
+    "warm_up": "[]",
+}
+"""Settings of a node that sends as fast as it can; only a simulator may be treated so."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """A running simulator and room for nodes, browsers and their logs."""

@@ -96,7 +96,10 @@ class Outbox(Protocol):
         """
 
     async def expire_messages(self, now_ms: int, limit: int = 100) -> int:
-        """Let accepted messages of all sessions expire whose time is over; return how many."""
+        """Let accepted messages of all sessions expire whose time is over; return how many.
+
+        One that was tried before becomes unknown, with the code `expired`.
+        """
 
     async def record_acks(
         self, session_id: str, wa_ids: Sequence[str], ack: int, now_ms: int

@@ -33,6 +33,7 @@ ERASED_CODE: Final = "contact_erased"
 ERASED_DETAIL: Final = "The contact was erased before the message's turn."
 EXPIRED_CODE: Final = "expired"
 EXPIRED_DETAIL: Final = "Its time was over before it could be sent."
+TRIED_DETAIL: Final = "Its time is over; whether an earlier attempt was sent is not known."
 FORGOTTEN_DETAIL: Final = "Its time is over, and the restored login can't tell if it was sent."
 # An unknown message may go before others in doubt that were accepted after it.
 _CLAIM: Final = (
@@ -175,9 +176,8 @@ class OutboxTable:
                 " ORDER BY m.expires_at LIMIT ?",
                 (now_ms, max(0, limit)),
             )
-            why = (EXPIRED_CODE, EXPIRED_DETAIL)
             for row in rows:
-                await self._end(tx, message_ref(row), MessageState.EXPIRED, why, now_ms)
+                await self._expire(tx, message_ref(row), now_ms)
         return len(rows)
 
     async def record_acks(
@@ -208,6 +208,13 @@ class OutboxTable:
             (session_id, max(0, limit)),
         )
         return [message_row(row) for row in rows]
+
+    async def _expire(self, tx: Transaction, ref: MessageRef, now_ms: int) -> None:
+        """An earlier attempt may have been sent: that it was not is for WhatsApp to say."""
+        tried = await tx.one("SELECT 1 FROM messages WHERE id = ? AND attempts > 0", (ref.id,))
+        state = MessageState.EXPIRED if tried is None else MessageState.UNKNOWN
+        detail = EXPIRED_DETAIL if tried is None else TRIED_DETAIL
+        await self._end(tx, ref, state, (EXPIRED_CODE, detail), now_ms)
 
     async def _end(
         self,
