@@ -177,7 +177,7 @@ class Drafts:
         }
         if isinstance(message, ImageMessage | VideoMessage | DocumentMessage):
             body = message.caption
-            content |= _given(mentions=message.mentions)
+            content |= _given(mentions=_once(message.mentions))
         if isinstance(message, DocumentMessage):
             filename = message.filename or filename or "file"
         if isinstance(message, ImageMessage | VideoMessage | VoiceMessage):
@@ -193,7 +193,7 @@ def _plain(
     """Return body and content of what needs nothing but itself."""
     match message:
         case TextMessage(text=text, mentions=mentions, link_preview=preview):
-            return text, _given(mentions=mentions, link_preview=preview)
+            return text, _given(mentions=_once(mentions), link_preview=preview)
         case LocationMessage(latitude=latitude, longitude=longitude):
             named = _given(name=message.name, address=message.address)
             return "", {"latitude": latitude, "longitude": longitude, **named}
@@ -201,6 +201,10 @@ def _plain(
             return "", {"contacts": [{"name": c.name, "phone": c.phone} for c in contacts]}
         case PollMessage(question=question, options=options, selectable=count):
             return question, {"options": options, "selectable": count}
+
+
+def _once(jids: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(jids))
 
 
 def _given(**fields: object) -> dict[str, Any]:
