@@ -58,6 +58,9 @@ Of these (bytes; `before` and `after` what was done):
                                seconds, codes: how many were shown
     limiter   counted_anew     cause (boot), count: what was granted before the machine's boot, and
                                counts as granted when it was first seen after it
+
+Whoever adds a type here, or a member to a payload, adds it to api.event_schemas, too: there are the
+schemas that users see, and docs/events.md is made from them.
 """
 
 from __future__ import annotations
@@ -145,3 +148,13 @@ class EventLog(Protocol):
         self, *, after: str | None = None, limit: int = 100, types: Collection[str] = ()
     ) -> Sequence[EventRow]:
         """Return events of all workspaces, oldest first; for delivery, never for a caller."""
+
+    async def newest_event(self) -> str | None:
+        """Return the id of the newest event of all workspaces; None if there is none."""
+
+    async def event_news(self, seen: int, within: float) -> int:
+        """Wait until this program has committed events since this returned `seen`.
+
+        Returns the number to wait with next, after `within` seconds at the latest. Begin with 0,
+        and read the log after each return: that catches what other programs append, too.
+        """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiosqlite
 
+from storage.news import EventNews
 from storage.sqlite.errors import translate, translated, unusable
 from storage.sqlite.files import connect_reader, connect_writer
 
@@ -30,6 +31,8 @@ class Transaction:
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
+        self.has_news = False
+        """Whether it appends events: those who follow the log are woken once it is committed."""
 
     async def all(self, sql: str, parameters: Parameters = ()) -> Sequence[Row]:
         """Run one statement and return its rows (also those of RETURNING)."""
@@ -62,6 +65,7 @@ class Connections:
         readers: Sequence[aiosqlite.Connection],
     ) -> None:
         self.path = path
+        self.news = EventNews()
         self._busy_timeout_ms = busy_timeout_ms
         self._writer = writer
         self._turn = asyncio.Lock()  # first come, first served
@@ -83,16 +87,20 @@ class Connections:
         asked = time.monotonic()
         async with self._turn:
             self._require_open()
+            tx = Transaction(self._writer)
             with translated(self.path):
                 try:
                     await self._begin(asked)
-                    yield Transaction(self._writer)
+                    yield tx
                     await self._writer.commit()
                 except BaseException:
                     # Also when the caller was cancelled: the thread may still be at work on its
                     # statement, and the roll-back queues behind it. No-op if nothing is open.
                     await _finish(self._writer.rollback())
                     raise
+                finally:
+                    if tx.has_news:  # also after a failure: a cancelled commit may have been one
+                        self.news.tell()
 
     async def read(self, sql: str, parameters: Parameters = ()) -> Sequence[Row]:
         """Run one query on the newest committed state, without waiting for the writer."""

@@ -51,6 +51,7 @@ async def append_events(
         for event in events
     ]
     await tx.many(_INSERT, rows)
+    tx.has_news = True
 
 
 def _new_row(
@@ -93,6 +94,13 @@ class EventTable:
     ) -> Sequence[EventRow]:
         return await self._page("TRUE", [], after, limit, types)
 
+    async def newest_event(self) -> str | None:
+        rows = await self._connections.read("SELECT uuid FROM events ORDER BY id DESC LIMIT 1")
+        return rows[0][0] if rows else None
+
+    async def event_news(self, seen: int, within: float) -> int:
+        return await self._connections.news.beyond(seen, within)
+
     async def last_event(self, workspace_id: str) -> str | None:
         rows = await self._connections.read(
             "SELECT uuid FROM events WHERE workspace_id ="
@@ -122,6 +130,7 @@ class EventTable:
             told = [_new_row(self._ids, row[0], None, event, payload, now_ms) for row in rows]
             if told:
                 await tx.many(_INSERT, told)
+                tx.has_news = True
 
     async def _page(
         self,
