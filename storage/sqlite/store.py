@@ -25,6 +25,8 @@ from storage.sqlite.retention import RetentionTable
 from storage.sqlite.sessions import SessionTable
 from storage.sqlite.statuses import StatusTable
 from storage.sqlite.tenants import TenantTable
+from storage.sqlite.webhook_rounds import WebhookRoundTable
+from storage.sqlite.webhooks import WebhookTable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from storage.sqlite.connection import Connections
     from storage.store import Store
     from storage.tenants import Tenants
+    from storage.webhooks import Webhooks
 
 _NAMED: Final = (
     "subscription_plans",
@@ -56,6 +59,7 @@ _NAMED: Final = (
     "whatsapp_session_access_logs",
     "whatsapp_session_archives",
     "media",
+    "webhooks",
 )
 """The tables whose rows have public ids."""
 
@@ -75,6 +79,8 @@ class SqliteStore(
     RetentionTable,
     AdoptionTable,
     GrantTable,
+    WebhookTable,
+    WebhookRoundTable,
 ):
     """Implements every port of storage; made by `open_store`, used on the loop that opened it."""
 
@@ -134,5 +140,6 @@ if TYPE_CHECKING:
         Privacy,
         Adoptions,
         GrantLog,
+        Webhooks,
     ]:
-        return store, store, store, store, store, store, store, store, store, store
+        return store, store, store, store, store, store, store, store, store, store, store

@@ -36,6 +36,7 @@ ALL = (
     "0011_archives_media",
     "0012_limiter_log",
     "0013_outbox",
+    "0019_webhooks",
 )
 
 
