@@ -8,6 +8,7 @@ from actors.telemetry_capacity import CapacityTelemetry
 from actors.telemetry_care import CareTelemetry
 from actors.telemetry_health import HealthTelemetry
 from actors.telemetry_safekeeping import SafekeepingTelemetry
+from actors.telemetry_webhooks import WebhookTelemetry
 
 
 class Telemetry:
@@ -19,6 +20,7 @@ class Telemetry:
         self.care = CareTelemetry(self.registry)
         self.health = HealthTelemetry(self.registry)
         self.capacity = CapacityTelemetry(self.registry)
+        self.webhooks = WebhookTelemetry(self.registry)
         self.launches = Counter(
             "wafleet_browser_launches",
             "Browser launches by result; raised by a session actor when a launch ends.",
