@@ -22,6 +22,7 @@ from api.qr import QrRoutes
 from api.recorder import AccessRecorder, record_access
 from api.rules import without_rule
 from api.sessions import SessionRoutes
+from api.webhooks import WebhookRoutes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,6 +71,7 @@ def build_app(deps: ApiDeps) -> web.Application:
         NumberRoutes(deps),
         HistoryRoutes(deps),
         KeyRoutes(deps, authenticator),
+        WebhookRoutes(deps),
         HealthRoutes(deps),
         MetricsRoutes(deps),
         PressureRoutes(deps),

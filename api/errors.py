@@ -15,13 +15,14 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     404  session_not_found     no such session, or it was deleted
     404  message_not_found     no such message in that session
     404  key_not_found         no such API key
+    404  webhook_not_found     no such webhook
     405  method_not_allowed    the path exists; the Allow header lists its methods
     408  body_timeout          the body did not arrive in time
     409  qr_not_available      no QR code is on show; session_status and session_reason say why
     409  session_stopped       a message for a session that is not meant to run; start it first
     409  session_inactive      the number is deactivated; activate it first
     409  provider_unsupported  a number of the Cloud API: nothing that needs a browser works on it
-    409  plan_limit_reached    no more sessions; limit_name, limit, used and plan say why
+    409  plan_limit_reached    no more sessions or webhooks; limit_name, limit, used, plan say why
     409  capacity_reached      the node runs `used` sessions of `limit`; nothing was started
     409  qr_not_permitted      not in this state; session_status and session_reason say why
     409  reconnect_not_permitted  not in this state; members as above
@@ -64,6 +65,7 @@ from storage.store import (
     StoreFull,
     StoreUnusable,
 )
+from storage.webhooks import WebhookNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -280,6 +282,9 @@ def from_store(error: StoreError) -> Problem:
         case KeyNotFound():
             status, title = 404, "There is no such API key"
             detail = "Use an id from GET /v1/keys."
+        case WebhookNotFound():
+            status, title = 404, "There is no such webhook"
+            detail = "Use an id from GET /v1/webhooks."
         case SessionInactive():
             status, title = 409, "The number is deactivated"
             detail = "Activate it first."

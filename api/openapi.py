@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
 from api.errors import PROBLEM_TYPE
+from api.openapi_webhooks import WEBHOOK_OPERATIONS
+from api.operation import Operation
 from api.parsing import read_query
 from api.pressure import PressureOut
 from api.rules import CLOSED, rule_of
@@ -50,21 +51,8 @@ _PARAMETERS: Final = {
     "session": "The session's id or name.",
     "message": "The message's id.",
     "key": "The key's id.",
+    "webhook": "The webhook's id.",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One route as documented; `media_type` is what it answers with where that is not JSON."""
-
-    method: str
-    path: str
-    summary: str
-    status: int = 200
-    body: type[BaseModel] | None = None
-    query: type[BaseModel] = NoQuery
-    answer: type[BaseModel] | None = None
-    media_type: str | None = None
 
 
 _ONE: Final = "/v1/sessions/{session}"
@@ -197,6 +185,7 @@ OPERATIONS: Final = (
         status=204,
         body=NoBody,
     ),
+    *WEBHOOK_OPERATIONS,
     Operation(
         method="get",
         path="/healthz",

@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from actors.net_guard import NetRules
 from actors.usage import UsageBoard
 from storage.audit import AccessLog
 from storage.events import EventLog
 from storage.keys import Keys
 from storage.store import Store
 from storage.tenants import Tenants
+from storage.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
 
     from actors.live import LiveBoard
     from actors.messages import Answer, FleetMessage, Reply
+    from storage.secrets import Secrets
 
 
-class Storage(Store, Tenants, Keys, EventLog, AccessLog, Protocol):
+class Storage(Store, Tenants, Keys, EventLog, AccessLog, Webhooks, Protocol):
     """The parts of storage that the API uses."""
 
 
@@ -63,6 +66,8 @@ class ApiDeps:
     the loops make progress. `command_deadline` (seconds) bounds the wait for the fleet's answer,
     `body_deadline` (seconds) the reading of a request's body. `max_body_bytes` has to leave room
     for 65,536 characters of text, escaped. `usage` is what /metrics shows of sessions' sizes.
+    `secrets` seals webhooks' secrets, `net_rules` say where webhooks may lead to, and
+    `webhooks_changed` is called when one was made, changed or deleted.
     """
 
     store: Storage
@@ -75,7 +80,10 @@ class ApiDeps:
     telemetry: CollectorRegistry
     version: str
     progress: Callable[[], bool]
+    secrets: Secrets
     max_body_bytes: int = 1024 * 1024
     command_deadline: float = 60.0
     body_deadline: float = 30.0
     usage: UsageBoard = field(default_factory=UsageBoard)
+    net_rules: NetRules = field(default_factory=NetRules)
+    webhooks_changed: Callable[[], None] = lambda: None

@@ -15,6 +15,7 @@ from config.capacity import CapacitySettings
 from config.care import CareSettings
 from config.fields import Count, Place, Seconds, Text, Words, count, field, seconds
 from config.health import HealthSettings
+from config.outbound import OutboundSettings
 from config.safekeeping import SafekeepingSettings
 from config.sources import PREFIX, Written
 
@@ -29,7 +30,14 @@ _DAY: Final = 86_400
 _SPKI: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
 
 
-class Settings(CapacitySettings, CareSettings, HealthSettings, SafekeepingSettings, BaseSettings):
+class Settings(
+    CapacitySettings,
+    CareSettings,
+    HealthSettings,
+    OutboundSettings,
+    SafekeepingSettings,
+    BaseSettings,
+):
     """Every setting, frozen. Durations are in seconds. Made by `load_settings`."""
 
     model_config = SettingsConfigDict(

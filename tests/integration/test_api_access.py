@@ -292,7 +292,7 @@ async def test_every_change_and_every_qr_view_is_noted(
 ) -> None:
     one = await tenant(api, "one")
     rule, body = RULES[method, template], BODIES.get((method, template))
-    path = template.replace("{key}", one.key_id)
+    path = template.replace("{key}", one.key_id).replace("{webhook}", one.webhook)
     if template.endswith("/reconnect"):  # there has to be something to bring back
         api.live.drop(one.session, 1)
         await api.set_status(one.session, SessionStatus.FAILED, "conflict")

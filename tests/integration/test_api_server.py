@@ -31,6 +31,8 @@ from api.server import ListenFailed, serving
 from storage.sqlite import open_store
 from storage.store import Desired, SessionStatus, StatusChange
 from storage.tenants import DEFAULT
+from storage.vault import SecretBox
+from tests.integration.archive_support import RING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -241,6 +243,7 @@ async def running_api(folder: Path, **changes: Any) -> AsyncIterator[Api]:
             "telemetry": CollectorRegistry(),
             "version": "1.2.3",
             "progress": lambda: healthy[0],
+            "secrets": SecretBox(RING),
             "command_deadline": 5.0,
             "body_deadline": 5.0,
         }
