@@ -25,6 +25,7 @@ from benchmarks import (
     memory,
     start_to_qr,
     two_at_once,
+    webhooks,
 )
 from benchmarks.report import Result, as_json, print_table
 from benchmarks.rows import Options, Row
@@ -46,6 +47,7 @@ BENCHMARKS: Final[dict[str, Callable[[Options], list[Row]]]] = {
     "api_latency": api_latency.run,
     "archives": archives.run,
     "backup": backup.run,
+    "webhooks": webhooks.run,
 }
 FAILURES: Final = (
     DemoFailed,
