@@ -95,7 +95,10 @@ class WebhookWorker:
         self._webhook = webhook
         self._place = webhook.place
         self._failing_since = webhook.failing_since_ms
-        self._breaker = Breaker(rules=deps.rules)
+        # One that was failing when the node ended begins with a probe: if it is back, all that
+        # waits is due at once.
+        failing = webhook.failing_since_ms is not None
+        self._breaker = Breaker(rules=deps.rules, failures=deps.rules.failures if failing else 0)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._passed_over: float | None = None  # since when there is a place to be committed
         self._may_wait = True  # whether there may be rows that wait; else no need to look

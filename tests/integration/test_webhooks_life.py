@@ -97,6 +97,30 @@ async def test_an_event_that_retention_took_is_a_dead_letter(tmp_path: Path) -> 
         assert there.ids() == happened[1:], "the newest event is never taken"
 
 
+async def test_an_endpoint_that_came_back_while_the_node_was_down_gets_all_at_once(
+    tmp_path: Path,
+) -> None:
+    """It does not wait for schedules that were made while it failed."""
+    up = asyncio.Event()
+
+    async def later(_: Got) -> web.StreamResponse:
+        return web.Response(status=200 if up.is_set() else 500)
+
+    async with world(tmp_path) as here, endpoint(later) as there:
+        here.rules = RetryRules(pauses=(3600.0,) * 3, failures=3, first_pause=3600.0)
+        sessions = [await here.session(f"s{n}") for n in range(3)]
+        hook = await here.webhook(there.url)
+        async with here.delivering():
+            happened = [i for s in sessions for i in await here.happen(s, 4)]
+            await here.tried(hook, "refused", 3)
+        up.set()
+        async with here.delivering():
+            await here.settled(hook)
+        assert sorted(there.ids()) == happened
+        for session in sessions:
+            assert there.ids(session) == sorted(there.ids(session))
+
+
 async def test_nothing_is_lost_when_delivery_is_broken_off(tmp_path: Path) -> None:
     """Ended again and again in the middle: at least once, in order, with the same ids."""
     async with world(tmp_path) as here, endpoint() as there:
