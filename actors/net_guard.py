@@ -17,16 +17,19 @@ Use `ClientSession(connector=guarded_connector(rules), trust_env=False)`, never 
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from aiohappyeyeballs import AddrInfoType
 
@@ -36,6 +39,10 @@ if TYPE_CHECKING:
 HTTPS_PORTS: Final = frozenset({443, 8443})
 HTTP_PORTS: Final = frozenset({80, 8080})
 LONGEST_URL: Final = 2048
+LOOKUPS: Final = 64
+"""How many names may be looked up at the same time."""
+REMEMBERED: Final = 10
+"""Seconds for which a name's addresses are remembered."""
 
 # What ipaddress calls global, though it is not the Internet at large.
 _NOT_PUBLIC_4: Final = tuple(
@@ -115,10 +122,65 @@ def _problems(url: URL, host: str, port: int, rules: NetRules) -> Iterator[tuple
     yield forbidden, str(AddressRefused()).capitalize() + "."
 
 
-def guarded_connector(rules: NetRules, *, limit: int = 100) -> aiohttp.TCPConnector:
+class GuardedConnector(aiohttp.TCPConnector):
+    """A connector that owns its resolver: it closes it with itself, as aiohttp does its own."""
+
+    def __init__(self, names: AbstractResolver, **options: Any) -> None:
+        super().__init__(resolver=names, **options)
+        self._names = names
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        """Close all connections, then let go of the names' threads."""
+        await super().close(abort_ssl=abort_ssl)
+        await self._names.close()
+
+
+class Names(AbstractResolver):
+    """Looks names up in threads of its own.
+
+    A name server that does not answer holds a thread for half a minute. In the loop's own few
+    threads, a handful of such names would keep all others waiting, and whatever else needs one.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="names")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._threads, _look_up, host, port, family
+        )
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """Let go of the threads; one that still waits for an answer ends when it has it."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _look_up(host: str, port: int, family: int) -> Sequence[AddrInfoType]:
+    return socket.getaddrinfo(
+        host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+    )
+
+
+def guarded_connector(
+    rules: NetRules, *, limit: int = 100, names: AbstractResolver | None = None
+) -> aiohttp.TCPConnector:
     """Return a connector that refuses, socket by socket, what the rules do not permit.
 
-    `limit` bounds the connections that are open at once. To be made while a loop runs.
+    `limit` bounds the connections that are open at once; `names` looks names up, and is closed
+    with the connector. To be made while a loop runs.
     """
 
     def guarded(info: AddrInfoType) -> socket.socket:
@@ -127,7 +189,10 @@ def guarded_connector(rules: NetRules, *, limit: int = 100) -> aiohttp.TCPConnec
             raise AddressRefused
         return socket.socket(family, kind, protocol)
 
-    return aiohttp.TCPConnector(socket_factory=guarded, use_dns_cache=False, limit=limit)
+    # The cache makes lookups of one name share one thread; what it remembers is guarded like all.
+    return GuardedConnector(
+        names or Names(), socket_factory=guarded, ttl_dns_cache=REMEMBERED, limit=limit
+    )
 
 
 def refused(error: BaseException) -> bool:

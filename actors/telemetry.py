@@ -9,6 +9,7 @@ from actors.telemetry_care import CareTelemetry
 from actors.telemetry_health import HealthTelemetry
 from actors.telemetry_inbound import InboundTelemetry
 from actors.telemetry_safekeeping import SafekeepingTelemetry
+from actors.telemetry_webhooks import WebhookTelemetry
 
 
 class Telemetry:
@@ -21,6 +22,7 @@ class Telemetry:
         self.health = HealthTelemetry(self.registry)
         self.inbound = InboundTelemetry(self.registry)
         self.capacity = CapacityTelemetry(self.registry)
+        self.webhooks = WebhookTelemetry(self.registry)
         self.launches = Counter(
             "wafleet_browser_launches",
             "Browser launches by result; raised by a session actor when a launch ends.",

@@ -34,6 +34,7 @@ from api.recorder import AccessRecorder, record_access
 from api.rules import without_rule
 from api.sessions import SessionRoutes
 from api.streams import Streams
+from api.webhooks import WebhookRoutes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -100,6 +101,7 @@ def build_app(deps: ApiDeps) -> web.Application:
         streams,
         BroadcastRoutes(deps),
         KeyRoutes(deps, authenticator),
+        WebhookRoutes(deps),
         HealthRoutes(deps),
         MetricsRoutes(deps),
         PressureRoutes(deps),

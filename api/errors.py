@@ -22,13 +22,14 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     404  place_unknown         `before` names no place of that list
     404  key_not_found         no such API key
     404  channel_not_found     no such channel of a broadcast
+    404  webhook_not_found     no such webhook
     405  method_not_allowed    the path exists; the Allow header lists its methods
     408  body_timeout          the body did not arrive in time
     409  qr_not_available      no QR code is on show; session_status and session_reason say why
     409  session_stopped       a message for a session that is not meant to run; start it first
     409  session_inactive      the number is deactivated; activate it first
     409  provider_unsupported  a number of the Cloud API: nothing that needs a browser works on it
-    409  plan_limit_reached    no more sessions; limit_name, limit, used and plan say why
+    409  plan_limit_reached    no more sessions or webhooks; limit_name, limit, used, plan say why
     409  capacity_reached      the node runs `used` sessions of `limit`; nothing was started
     409  qr_not_permitted      not in this state; session_status and session_reason say why
     409  broadcast_off         nothing is broadcast; set broadcast_driver
@@ -88,6 +89,7 @@ from storage.store import (
     StoreFull,
     StoreUnusable,
 )
+from storage.webhooks import WebhookNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -319,6 +321,7 @@ _OF_STORE: Final[Mapping[type[StoreError], tuple[int, str, str | None]]] = {
         "There is no such upload",
         "Hand the file in with POST /v1/media; uploads are kept for some days.",
     ),
+    WebhookNotFound: (404, "There is no such webhook", "Use an id from GET /v1/webhooks."),
     KeyNotFound: (404, "There is no such API key", "Use an id from GET /v1/keys."),
     SessionInactive: (409, "The number is deactivated", "Activate it first."),
     MessageStateWrong: (409, "The message's state does not allow it", None),

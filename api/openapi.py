@@ -12,6 +12,7 @@ from api.errors import PROBLEM_TYPE
 from api.event_schemas import EVENTS
 from api.openapi_outbox import OUTBOX_OPERATIONS, header_parameters
 from api.openapi_reading import READING_OPERATIONS
+from api.openapi_webhooks import WEBHOOK_OPERATIONS
 from api.operation import Operation
 from api.parsing import read_query
 from api.pressure import PressureOut
@@ -61,6 +62,7 @@ _PARAMETERS: Final = {
     "media": "The upload's id.",
     "jid": "The chat's or group's jid, or a phone number.",
     "key": "The key's id.",
+    "webhook": "The webhook's id.",
 }
 
 
@@ -231,6 +233,7 @@ OPERATIONS: Final = (
         status=204,
         body=NoBody,
     ),
+    *WEBHOOK_OPERATIONS,
     Operation(
         method="get",
         path="/healthz",

@@ -20,6 +20,7 @@ from storage.keys import Keys
 from storage.queue import Queue
 from storage.store import Store
 from storage.tenants import Tenants
+from storage.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
     from actors.messages import Answer, FleetMessage, Reply
     from api.broadcast import BroadcastDriver
     from storage.media import MediaStore
+    from storage.secrets import Secrets
     from storage.uploads import Uploads
 
 
-class Storage(Store, Acceptance, Tenants, Keys, EventLog, AccessLog, Queue, Protocol):
+class Storage(Store, Acceptance, Tenants, Keys, EventLog, AccessLog, Queue, Webhooks, Protocol):
     """The parts of storage that the API uses."""
 
 
@@ -81,7 +83,8 @@ class ApiDeps:
     for 65,536 characters of text, escaped; uploads have limits of their own. `net_rules` say where
     files may be fetched from. `media` has the files of messages, `usage` is what /metrics shows of
     sessions' sizes; `streams` is what streams of events keep to, `broadcasts` None tells no front
-    end.
+    end. `secrets` seals webhooks' secrets, `net_rules` also say where webhooks may lead to, and
+    `webhooks_changed` is called when one was made, changed or deleted.
     """
 
     store: Storage
@@ -96,6 +99,7 @@ class ApiDeps:
     progress: Callable[[], bool]
     media: MediaStore
     uploads: Uploads
+    secrets: Secrets
     net_rules: NetRules = field(default_factory=NetRules)
     max_body_bytes: int = 1024 * 1024
     command_deadline: float = 60.0
@@ -103,3 +107,4 @@ class ApiDeps:
     usage: UsageBoard = field(default_factory=UsageBoard)
     streams: StreamRules = field(default_factory=StreamRules)
     broadcasts: Broadcasts | None = None
+    webhooks_changed: Callable[[], None] = lambda: None

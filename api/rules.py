@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _ONE: Final = "/v1/sessions/{session}"
 _MESSAGES: Final = f"{_ONE}/messages"
 _KEY: Final = "/v1/keys/{key}"
+_WEBHOOK: Final = "/v1/webhooks/{webhook}"
 _HEAD: Final = "HEAD"
 
 
@@ -42,6 +43,14 @@ class Rule:
 
 def _verb(verb: str) -> tuple[tuple[str, str], Rule]:
     return ("POST", f"{_ONE}/{verb}"), Rule(scope=Scope.SESSION_WRITE, action=f"session.{verb}")
+
+
+def _webhook(action: str | None = None) -> Rule:
+    return Rule(
+        scope=Scope.WEBHOOK_WRITE,
+        action=None if action is None else f"webhook.{action}",
+        whole=True,
+    )
 
 
 _READ: Final = Rule(scope=Scope.SESSION_READ)
@@ -114,6 +123,15 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = MappingProxyType(
         ("GET", "/v1/audit"): Rule(scope=Scope.AUDIT_READ, whole=True),
         ("GET", "/v1/keys"): Rule(scope=Scope.KEY_ADMIN, whole=True),
         ("POST", "/v1/keys"): Rule(scope=Scope.KEY_ADMIN, action="key.create", whole=True),
+        ("GET", "/v1/webhooks"): _webhook(),
+        ("POST", "/v1/webhooks"): _webhook("create"),
+        ("GET", _WEBHOOK): _webhook(),
+        ("PATCH", _WEBHOOK): _webhook("change"),
+        ("DELETE", _WEBHOOK): _webhook("delete"),
+        ("POST", f"{_WEBHOOK}/rotate"): _webhook("rotate"),
+        ("POST", f"{_WEBHOOK}/replay"): _webhook("replay"),
+        ("GET", f"{_WEBHOOK}/attempts"): _webhook(),
+        ("GET", f"{_WEBHOOK}/dead-letters"): _webhook(),
         ("DELETE", _KEY): Rule(scope=Scope.KEY_ADMIN, action="key.revoke", whole=True),
     }
 )

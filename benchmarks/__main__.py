@@ -28,6 +28,7 @@ from benchmarks import (
     start_to_qr,
     throughput,
     two_at_once,
+    webhooks,
 )
 from benchmarks.report import Result, as_json, print_table
 from benchmarks.rows import Options, Row
@@ -52,6 +53,7 @@ BENCHMARKS: Final[dict[str, Callable[[Options], list[Row]]]] = {
     "backup": backup.run,
     "delivery": delivery.run,
     "throughput": throughput.run,
+    "webhooks": webhooks.run,
 }
 FAILURES: Final = (
     DemoFailed,

@@ -89,6 +89,7 @@ Count = Annotated[int, BeforeValidator(_no_bool)]
 Place = Annotated[Path, BeforeValidator(_filled)]
 Text = Annotated[str, BeforeValidator(_filled)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Numbers = Annotated[tuple[float, ...], BeforeValidator(_words)]
 
 
 def plain(value: object) -> str:

@@ -24,7 +24,7 @@ ALLOWED: Final[frozenset[str]] = frozenset(
         # who and where
         "event", "level", "logger", "timestamp", "version",
         "session_id", "incarnation", "launch", "message_id", "request_id", "call_id", "child_id",
-        "actor", "loop", "pid", "pids", "survivors",
+        "webhook_id", "event_id", "actor", "loop", "pid", "pids", "survivors",
         # what happened
         "status", "reason", "code", "cause", "kind", "error", "detail", "what", "phase", "forced",
         "missing", "critical", "cdp_event", "page_event", "problem", "fact", "message_type", "root",
@@ -47,7 +47,9 @@ ALLOWED: Final[frozenset[str]] = frozenset(
 MADE: Final = frozenset({"level", "logger", "timestamp", "exception"})
 """Fields that config.logging makes itself, after the caller's, and that are shown as they are."""
 
-IDS: Final = frozenset({"session_id", "message_id", "request_id", "child_id"})
+IDS: Final = frozenset(
+    {"session_id", "message_id", "request_id", "child_id", "webhook_id", "event_id"}
+)
 _ID: Final = re.compile(
     r"[0-7](?=[0-9]*[A-Z])[0-9A-HJKMNP-TV-Z]{25}"  # ULID
     r"|(?=[0-9a-f-]*[a-f])[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}"  # UUID

@@ -18,6 +18,7 @@ from config.delivery import DeliverySettings
 from config.fields import Count, Place, Seconds, Text, Words, count, field, seconds
 from config.health import HealthSettings
 from config.inbound import InboundSettings
+from config.outbound import OutboundSettings
 from config.safekeeping import SafekeepingSettings
 from config.sending import SendingSettings
 from config.sources import PREFIX, Written
@@ -51,6 +52,7 @@ class Settings(
     DeliverySettings,
     HealthSettings,
     InboundSettings,
+    OutboundSettings,
     SafekeepingSettings,
     SendingSettings,
     BaseSettings,

@@ -1,8 +1,8 @@
 """The composition root: the only place that names concrete adapters and knows the order of things.
 
 Started in this order, stopped in exactly the reverse: data directory, browser check, orphan sweep,
-store (a snapshot in its place if it has to be), loops, supervisor, API, keepers. Then the sessions
-that should run are asked for.
+store (a snapshot in its place if it has to be), loops, webhooks, supervisor, API, keepers. Then the
+sessions that should run are asked for.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ from supervisor.pulse import STALLED_AFTER, Pulse
 from supervisor.reaper import reaping
 from supervisor.recovery import safe_store
 from supervisor.watchdog import Watchdog
-from supervisor.wiring import VERSION, broadcasts, browser_driver
+from supervisor.webhooks import delivering
+from supervisor.wiring import VERSION, broadcasts, browser_driver, net_rules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -176,6 +177,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             browsers=browsers,
             space=space,
         )
+        desk = await stack.enter_async_context(delivering(parts, store))
         fleet = await stack.enter_async_context(running_fleet(parts))
         deps = ApiDeps(
             store=store,
@@ -189,6 +191,9 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             version=VERSION,
             progress=lambda: turning() and not watchdog.is_stuck(FleetSupervisor),
             media=media,
+            secrets=parts.secrets,
+            net_rules=net_rules(settings),
+            webhooks_changed=desk.changed,
             usage=parts.usage,
             uploads=uploads,
             broadcasts=broadcasts(settings),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from actors.browser.launch_args import BrowserOptions, Deadlines
 from actors.browser.launcher import ChromiumDriver
+from actors.net_guard import NetRules
 from api.ports import Broadcasts
 from api.pusher import PusherApp, PusherDriver
 from supervisor.parts import now_ms, uniform
@@ -23,6 +25,14 @@ BUNDLE: Final = ROOT / "node_modules/@wppconnect/wa-js/dist/wppconnect-wa.js"
 def note_timeout(settings: Settings) -> float:
     """Return how long a note to self may take: most of the interval has to go before it."""
     return min(settings.probe_timeout, settings.health_interval / 3)
+
+
+def net_rules(settings: Settings) -> NetRules:
+    """Return what users may have us connect to."""
+    return NetRules(
+        private=tuple(ipaddress.ip_network(text) for text in settings.outbound_private_networks),
+        plain_http=settings.outbound_plain_http,
+    )
 
 
 def browser_driver(settings: Settings) -> ChromiumDriver:

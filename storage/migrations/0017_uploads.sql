@@ -4,6 +4,7 @@
 -- those of what was handed in. A message that is still to be sent keeps what its content names.
 CREATE TABLE uploads (
     media_id INTEGER PRIMARY KEY REFERENCES media (id) ON DELETE CASCADE,
+    workspace_id INTEGER NOT NULL REFERENCES workspaces (id),
     mimetype TEXT NOT NULL,
     filename TEXT,
     size INTEGER NOT NULL CHECK (size > 0),

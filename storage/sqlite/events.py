@@ -22,8 +22,9 @@ _INSERT: Final = (
     "INSERT INTO events (uuid, workspace_id, whatsapp_session_id, type, version, payload,"
     " created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+EVENT_COLUMNS: Final = "e.uuid, w.uuid, s.uuid, e.type, e.version, e.payload, e.created_at"
 _SELECT: Final = (
-    "SELECT e.uuid, w.uuid, s.uuid, e.type, e.version, e.payload, e.created_at FROM events AS e"
+    f"SELECT {EVENT_COLUMNS} FROM events AS e"  # noqa: S608 - constants only
     " JOIN workspaces AS w ON w.id = e.workspace_id"
     " LEFT JOIN whatsapp_sessions AS s ON s.id = e.whatsapp_session_id"
 )
@@ -151,7 +152,7 @@ class EventTable:
             f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY e.id LIMIT ?",
             (*parameters, max(0, limit)),
         )
-        return [_event_row(row) for row in rows]
+        return [event_row(row) for row in rows]
 
 
 def _require_fact(event: EventType) -> None:
@@ -159,7 +160,8 @@ def _require_fact(event: EventType) -> None:
         raise ValueError(f"{event} is told by what changes, in its own transaction")
 
 
-def _event_row(row: Row) -> EventRow:
+def event_row(row: Row) -> EventRow:
+    """Map a row of EVENT_COLUMNS."""
     return EventRow(
         id=row[0],
         workspace_id=row[1],

@@ -31,6 +31,8 @@ from storage.sqlite.sessions import SessionTable
 from storage.sqlite.statuses import StatusTable
 from storage.sqlite.tenants import TenantTable
 from storage.sqlite.uploads import UploadTable
+from storage.sqlite.webhook_rounds import WebhookRoundTable
+from storage.sqlite.webhooks import WebhookTable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from storage.store import Store
     from storage.tenants import Tenants
     from storage.uploads import UploadIndex
+    from storage.webhooks import Webhooks
 
 _NAMED: Final = (
     "subscription_plans",
@@ -65,6 +68,7 @@ _NAMED: Final = (
     "whatsapp_session_access_logs",
     "whatsapp_session_archives",
     "media",
+    "webhooks",
 )
 """The tables whose rows have public ids."""
 
@@ -90,6 +94,8 @@ class SqliteStore(
     NumberGrantTable,
     QueueTable,
     UploadTable,
+    WebhookTable,
+    WebhookRoundTable,
 ):
     """Implements every port of storage; made by `open_store`, used on the loop that opened it."""
 
@@ -152,5 +158,6 @@ if TYPE_CHECKING:
         GrantLog,
         Queue,
         UploadIndex,
+        Webhooks,
     ]:
-        return (store,) * 13
+        return (store,) * 14

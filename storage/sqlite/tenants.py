@@ -176,6 +176,25 @@ async def require_room_for_session(tx: Transaction, workspace_id: str) -> int:
     return int(key)
 
 
+async def require_room_for_webhook(tx: Transaction, workspace_id: str) -> int:
+    """Return the workspace's internal id if its plan has room for one more webhook.
+
+    Raises WorkspaceNotFound, PlanLimitReached.
+    """
+    row = await tx.one(
+        "SELECT w.id, p.name, json_extract(p.metadata, '$.webhooks'),"
+        " (SELECT count(*) FROM webhooks AS h WHERE h.workspace_id = w.id) FROM workspaces AS w"
+        " JOIN subscription_plans AS p ON p.id = w.subscription_plan_id WHERE w.uuid = ?",
+        (workspace_id,),
+    )
+    if row is None:
+        raise no_such_workspace(workspace_id)
+    key, plan, limit, used = row
+    if limit is not None and used >= limit:
+        raise PlanLimitReached("webhooks", limit=limit, used=used, plan=plan)
+    return int(key)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
     """How many of some new messages fit into a plan's day; they are counted already."""

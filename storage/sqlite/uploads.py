@@ -52,8 +52,9 @@ class UploadTable:
                 (uuid, workspace, new.path, new.sha256, new.bytes, new.now_ms),
             )
             await tx.change(
-                "INSERT INTO uploads (media_id, mimetype, filename, size, problem, expires_at)"
-                " SELECT ?1, ?2, ?3, ?4, ?5, ?6 + min(?7, coalesce(w.media_ttl, ?7))"
+                "INSERT INTO uploads (media_id, workspace_id, mimetype, filename, size, problem,"
+                " expires_at) SELECT ?1, w.id, ?2, ?3, ?4, ?5,"
+                " ?6 + min(?7, coalesce(w.media_ttl, ?7))"
                 " FROM workspaces AS w WHERE w.id = ?8",
                 (
                     *(key, facts.mimetype, filename, facts.size, facts.problem),

@@ -123,7 +123,8 @@ def keys_rotate(
                 rotation.renew_check(settings, place.data)
     typer.echo(
         f"The current key is {report.kid}. Moved to it: {report.tokens} access tokens, "
-        f"{report.archives} archives, {report.media} media files. Older keys stay on the ring."
+        f"{report.webhooks} webhook secrets, {report.archives} archives, {report.media} media "
+        "files. Older keys stay on the ring."
     )
     for what, sentence in report.failed:
         typer.echo(f"Not moved: {what}: {sentence}", err=True)

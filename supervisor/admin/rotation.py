@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from storage.vault import SecretBox, rewrap_archive, rotate_keyring
 from storage.vault.errors import VaultError
+from storage.webhooks import secret_context
 from supervisor.admin.errors import KeyringFixed
 from supervisor.admin.meta_rows import FileKind, open_meta_rows, token_context
 from supervisor.admin.place import no_tick
+from supervisor.admin.webhook_rows import open_webhook_rows
 from supervisor.keyring import CHECK, KEK, open_keyring
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from storage.vault import Keyring
     from supervisor.admin.meta_rows import MetaNumber, MetaRows, SealedFile
     from supervisor.admin.place import Place, Tick
+    from supervisor.admin.webhook_rows import WebhookRows, WebhookSecret
     from supervisor.datadir import DataDir
 
 
@@ -49,13 +52,14 @@ class RotationReport:
 
     kid: str
     tokens: int
+    webhooks: int
     archives: int
     media: int
     failed: Sequence[tuple[str, str]]
 
 
 async def rewrap_everything(place: Place, keyring: Keyring, tick: Tick = no_tick) -> RotationReport:
-    """Seal access tokens, archives and media with the current key; what has it already stays.
+    """Seal tokens, webhooks' secrets, archives and media with the current key, where it is not it.
 
     The caller holds the data directory: a running node would not know the new key. Older keys stay
     on the ring, so that nothing is lost if this is interrupted; run it again then. Raises
@@ -78,7 +82,10 @@ async def rewrap_everything(place: Place, keyring: Keyring, tick: Tick = no_tick
                     done += 1
                     await work.file(file)
                 after = page[-1].id
-        return work.report()
+    async with open_webhook_rows(place) as webhooks:
+        for one in await webhooks.all():
+            await work.webhook(webhooks, one)
+    return work.report()
 
 
 class _Rewrap:
@@ -90,6 +97,7 @@ class _Rewrap:
         self._box = SecretBox(keyring)
         self._root = root
         self._tokens = 0
+        self._webhooks = 0
         self._files = dict.fromkeys(FileKind, 0)
         self._failed: list[tuple[str, str]] = []
 
@@ -102,6 +110,15 @@ class _Rewrap:
             return
         if new != old and await self._rows.replace_token(number, new):
             self._tokens += 1
+
+    async def webhook(self, rows: WebhookRows, secret: WebhookSecret) -> None:
+        try:
+            new = self._box.rewrap(secret.sealed, secret_context(secret.webhook_id))
+        except VaultError as error:
+            self._failed.append((f"secret of webhook {secret.webhook_id}", str(error)))
+            return
+        if new != secret.sealed and await rows.replace(secret, new):
+            self._webhooks += 1
 
     async def file(self, file: SealedFile) -> None:
         try:
@@ -117,6 +134,7 @@ class _Rewrap:
         return RotationReport(
             kid=self._keyring.current,
             tokens=self._tokens,
+            webhooks=self._webhooks,
             archives=self._files[FileKind.ARCHIVE],
             media=self._files[FileKind.MEDIA],
             failed=self._failed,

@@ -15,6 +15,7 @@ from tests.chaos import (
     rows_profile,
     rows_storage,
     rows_supervisor,
+    rows_webhooks,
     rows_whatsapp,
 )
 
@@ -28,6 +29,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     *rows_profile.FAULTS,
     *rows_storage.FAULTS,
     *rows_limits.FAULTS,
+    *rows_webhooks.FAULTS,
     *rows_clock.FAULTS,
     *rows_supervisor.FAULTS,
     *rows_delivery.FAULTS,

@@ -19,6 +19,7 @@ FIGURES: Final[Mapping[str, str]] = MappingProxyType(
         "recovered": "seconds from the fault until the session was connected again",
         "stopped": "seconds from asking for a stop until it was done",
         "answered": "the longest that a call took to be answered, in seconds",
+        "delayed": "the longest until a healthy endpoint was told of an event, in seconds",
         "booted": "seconds from starting the program until its API was up",
         "lost": "messages accepted that neither arrived, nor wait, nor are shown as unknown",
         "missed": "messages written to us that the API never shows",

@@ -124,6 +124,14 @@ MUTANTS: Final = (
         fault="memory_explodes",
     ),
     Mutant(
+        name="breaker_forgotten",
+        mitigation="webhooks: an endpoint that was failing is probed at the start, then gets all",
+        file="actors/webhook_worker.py",
+        old="        failing = webhook.failing_since_ms is not None",
+        new="        failing = False",
+        fault="webhooks_down",
+    ),
+    Mutant(
         name="pipe_ignored",
         mitigation="a browser that can't be told anything is ended",
         file="actors/browser/whatsapp.py",

@@ -283,8 +283,9 @@ class _Renamed:
 # ---- the access log ----
 
 
-# Who may listen to broadcasts is answered only where there are some: see test_api_broadcast.
-ELSEWHERE: Final = {("POST", "/v1/broadcasting/auth")}
+# Who may listen to broadcasts is answered only where there are some: see test_api_broadcast. A file
+# is handed in as no JSON: see test_api_media.
+ELSEWHERE: Final = {("POST", "/v1/broadcasting/auth"), ("POST", "/v1/media")}
 NOTED: Final = sorted(
     place for place, rule in RULES.items() if rule.action is not None and place not in ELSEWHERE
 )
@@ -296,7 +297,7 @@ async def test_every_change_and_every_qr_view_is_noted(
 ) -> None:
     one = await tenant(api, "one")
     rule, body = RULES[method, template], BODIES.get((method, template))
-    path = template.replace("{key}", one.key_id)
+    path = template.replace("{key}", one.key_id).replace("{webhook}", one.webhook)
     if template.endswith("/reconnect"):  # there has to be something to bring back
         api.live.drop(one.session, 1)
         await api.set_status(one.session, SessionStatus.FAILED, "conflict")

@@ -51,6 +51,7 @@ def every_route() -> list[tuple[str, str]]:
         progress=lambda: True,
         uploads=store,
         media=store,
+        secrets=store,
     )
     routes = build_app(deps).router.routes()
     return sorted((r.method, r.resource.canonical) for r in routes if r.resource is not None)
@@ -64,11 +65,12 @@ TAKES_FORMS: Final = {"/v1/broadcasting/auth"}
 def filled(template: str, session: str = "a", message: str = "01J9ZS8XQ2N4B6D8F0H2K4M6P8") -> str:
     path = template.replace("{session}", session).replace("{message}", message)
     path = path.replace("{jid}", "15550100002@c.us")
+    path = path.replace("{webhook}", message)
     return path.replace("{key}", message).replace("{media}", message)
 
 
 def test_the_routes_are_the_known_ones() -> None:
-    assert len([r for r in ROUTES if r[0] != "HEAD"]) == 49
+    assert len([r for r in ROUTES if r[0] != "HEAD"]) == 59
     assert {t for _, t in ROUTES if not t.startswith("/v1/")} == {*OPEN, "/metrics", "/pressure"}
 
 

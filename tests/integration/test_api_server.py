@@ -36,6 +36,7 @@ from storage.sqlite import open_store
 from storage.store import Desired, SessionStatus, StatusChange
 from storage.tenants import DEFAULT
 from storage.upload_files import UploadFiles
+from storage.vault import SecretBox
 from tests.integration.archive_support import RING
 from tests.integration.media_support import media_files
 
@@ -268,6 +269,7 @@ async def running_api(folder: Path, **changes: Any) -> AsyncIterator[Api]:
             "progress": lambda: healthy[0],
             "uploads": UploadFiles(data=folder, index=store, keyring=RING, now_ms=wall_ms),
             "media": media_files(folder, store),
+            "secrets": SecretBox(RING),
             "command_deadline": 5.0,
             "body_deadline": 5.0,
         }

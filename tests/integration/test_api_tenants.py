@@ -15,6 +15,7 @@ from storage.messages import Direction, MessageState, NewInbound, NewOutbound
 from storage.store import Desired, Provider, SessionNotFound, SessionStatus
 from storage.tenants import PlanLimits
 from storage.uploads import UploadFacts
+from storage.webhooks import NewWebhook
 from tests.integration.test_api_borders import OPEN, ROUTES, filled
 from tests.integration.test_api_server import KEY, UNKNOWN_ID, Api, Reached, running_api
 
@@ -32,6 +33,10 @@ BODIES: Final[dict[tuple[str, str], Any]] = {
     ("POST", "/v1/sessions/{session}/messages/resolve"): {"action": "fail"},
     ("POST", "/v1/sessions/{session}/messages/{message}/resolve"): {"action": "fail"},
     ("POST", "/v1/keys"): {"name": "made", "scopes": ["key:admin"]},
+    ("POST", "/v1/webhooks"): {"url": "https://hooks.example/in", "messages": False},
+    ("PATCH", "/v1/webhooks/{webhook}"): {"enabled": False},
+    ("POST", "/v1/webhooks/{webhook}/rotate"): {},
+    ("POST", "/v1/webhooks/{webhook}/replay"): {},
 }
 CLOSED: Final = [(m, t) for m, t in ROUTES if t not in OPEN]
 WITH_IDS: Final = [(m, t) for m, t in ROUTES if "{" in t]
@@ -73,6 +78,7 @@ class Tenant:
     session: str
     message: str
     media: str
+    webhook: str
     api: Api
 
     async def call(self, method: str, path: str, body: object = None) -> Reached:
@@ -103,7 +109,19 @@ async def tenant(api: Api, name: str, plan: str = "default") -> Tenant:
     media = await api.deps.uploads.save_upload(home, [b"x"], lambda: facts, filename=None)
     api.show_qr(session.id, f"2@qr-of-{name}")
     text, key = await made_key(api, home)
-    return Tenant(home, text, key, session.id, message.id, media.id, api)
+    webhook = await store.create_webhook(
+        home,
+        NewWebhook(
+            session_id=None,
+            url=f"https://{name}.example/in",
+            description="",
+            events=frozenset(),
+            messages=False,
+            seal=lambda _: "sealed",
+        ),
+        now,
+    )
+    return Tenant(home, text, key, session.id, message.id, media.id, webhook.id, api)
 
 
 async def state_of(api: Api, one: Tenant) -> object:
@@ -114,6 +132,7 @@ async def state_of(api: Api, one: Tenant) -> object:
         await store.messages(one.id, one.session),
         [replace(key, last_used_ms=None) for key in await store.keys(one.id)],
         await store.events(one.id),
+        await store.webhooks(one.id),
     )
 
 
@@ -122,10 +141,9 @@ async def test_every_foreign_id_is_not_there(api: Api, method: str, template: st
     """Each id of the path swapped alone and all together; and the same answer as for no such id."""
     ours, theirs = await tenant(api, "ours"), await tenant(api, "theirs")
     before = await state_of(api, theirs)
-    own, foreign = (
-        {"session": one.session, "message": one.message, "key": one.key_id, "media": one.media}
-        for one in (ours, theirs)
-    )
+    kinds = ("session", "message", "media", "webhook")
+    own = {"key": ours.key_id, **{kind: getattr(ours, kind) for kind in kinds}}
+    foreign = {"key": theirs.key_id, **{kind: getattr(theirs, kind) for kind in kinds}}
     names = [name for name in own if f"{{{name}}}" in template]
     body = BODIES.get((method, template))
 
@@ -165,10 +183,11 @@ async def test_names_are_each_tenant_s_own(api: Api) -> None:
 
 async def test_no_list_shows_anything_foreign(api: Api) -> None:
     ours, theirs = await tenant(api, "ours"), await tenant(api, "theirs")
-    for path in ("/v1/sessions", "/v1/numbers", "/v1/events", "/v1/audit", "/v1/keys"):
+    lists = ("sessions", "numbers", "events", "audit", "keys", "webhooks")
+    for path in (f"/v1/{name}" for name in lists):
         await theirs.get("/v1/sessions/a/qr")  # so that their access log has something
         shown = (await ours.get(path)).raw.decode()
-        for secret in (theirs.id, theirs.session, theirs.message, theirs.key_id, "theirs"):
+        for secret in (theirs.id, theirs.session, theirs.message, theirs.webhook, "theirs"):
             assert secret not in shown, path
     sessions = (await ours.get("/v1/sessions")).json["sessions"]
     assert [one["id"] for one in sessions] == [ours.session]

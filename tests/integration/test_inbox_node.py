@@ -22,7 +22,9 @@ from api.server import serving
 from simulator import requests as req
 from storage.messages import NewInbound
 from storage.space import SpaceLevel
+from storage.vault import SecretBox
 from supervisor.parts import new_wa_id, now_ms
+from tests.integration.archive_support import RING
 from tests.integration.archive_world import ALICE, ME, world
 from tests.integration.test_api_server import KEY
 from tests.waiting import eventually_async
@@ -96,6 +98,7 @@ async def serving_world(here: World) -> AsyncIterator[Client]:
         progress=lambda: True,
         media=here.media,
         uploads=here.uploads,
+        secrets=SecretBox(RING),
     )
     headers = {"Authorization": f"Bearer {KEY}"}
     async with (

@@ -41,6 +41,7 @@ ALL = (
     "0016_idempotency",
     "0017_uploads",
     "0018_inbound",
+    "0019_webhooks",
 )
 
 
