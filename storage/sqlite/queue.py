@@ -20,7 +20,8 @@ _PEERS: Final = f"{_WAITS} AND priority = :priority AND send_at"
 # SQLite puts NULL first: what has no time to be sent goes before what has.
 _BEFORE: Final = (
     f"{_WAITS} AND priority < :priority"
-    f" UNION ALL {_PEERS} IS NULL AND (:send_at IS NOT NULL OR id < :id)"
+    f" UNION ALL {_PEERS} IS NULL AND id < :id AND :send_at IS NULL"
+    f" UNION ALL {_PEERS} IS NULL AND :send_at IS NOT NULL"
     f" UNION ALL {_PEERS} < :send_at"
     f" UNION ALL {_PEERS} = :send_at AND id < :id"
 )
