@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from api.operation import Operation
+from api.schemas import NoBody
 from api.schemas_reading import (
     ChatsOut,
     ChatsQuery,
@@ -16,6 +17,7 @@ from api.schemas_reading import (
     HistoryOut,
     ListQuery,
     ReactionsOut,
+    Typing,
     VotesOut,
 )
 
@@ -68,6 +70,20 @@ READING_OPERATIONS: Final = (
         summary="A chat's history as WhatsApp Web keeps it, newest first.",
         query=ChatsQuery,
         answer=HistoryOut,
+    ),
+    Operation(
+        method="post",
+        path=f"{_ONE}/chats/{{jid}}/read",
+        summary="Show the people of a chat that we have read it.",
+        status=204,
+        body=NoBody,
+    ),
+    Operation(
+        method="post",
+        path=f"{_ONE}/chats/{{jid}}/typing",
+        summary="Show the people of a chat that we type, or record, for some seconds.",
+        status=204,
+        body=Typing,
     ),
     Operation(
         method="get",

@@ -1,5 +1,7 @@
 """Routes of what WhatsApp Web knows: contacts, chats, groups, history. Nothing of it is stored.
 
+And of what it is to show the other side of a chat: that we have read it, that we type.
+
 Only a connected session can be asked; its page answers.
 """
 
@@ -21,6 +23,9 @@ from actors.browser.reading import (
     ListContacts,
     ListGroups,
     Listing,
+    Marked,
+    MarkRead,
+    MarkTyping,
     ReadGroup,
     ReadHistory,
 )
@@ -36,10 +41,10 @@ from api.errors import (
     provider_unsupported,
 )
 from api.lookup import find_session
-from api.parsing import json_response, read_query
+from api.parsing import json_response, read_body, read_query
 from api.recipients import RecipientInvalid, parse_recipient
 from api.refusals import refused
-from api.schemas import NoQuery
+from api.schemas import NoBody, NoQuery
 from api.schemas_reading import (
     ChatOut,
     ChatsOut,
@@ -55,6 +60,7 @@ from api.schemas_reading import (
     HistoryOut,
     ListQuery,
     MemberOut,
+    Typing,
 )
 from api.times import rfc3339
 from storage.store import Provider
@@ -78,6 +84,7 @@ class ReadingRoutes:
         self._store = deps.store
         self._fleet = deps.fleet
         self._deadline = deps.command_deadline
+        self._body_deadline = deps.body_deadline
 
     def routes(self) -> list[web.RouteDef]:
         one = "/v1/sessions/{session}"
@@ -86,6 +93,8 @@ class ReadingRoutes:
             web.get(f"{one}/contacts", self.contacts),
             web.get(f"{one}/chats", self.chats),
             web.get(f"{one}/chats/{{jid}}/messages", self.history),
+            web.post(f"{one}/chats/{{jid}}/read", self.mark_read),
+            web.post(f"{one}/chats/{{jid}}/typing", self.mark_typing),
             web.get(f"{one}/groups", self.groups),
             web.get(f"{one}/groups/{{jid}}", self.group),
         ]
@@ -157,6 +166,23 @@ class ReadingRoutes:
         return json_response(
             HistoryOut(messages=[_message_out(one) for one in entries], next_before=page.next)
         )
+
+    async def mark_read(self, request: web.Request) -> web.Response:
+        """204 once WhatsApp Web has marked it; the people of the chat see their blue ticks."""
+        read_query(request, NoQuery)
+        await read_body(request, NoBody, self._body_deadline)
+        session_id = await self._session(request)
+        await self._ask(session_id, MarkRead(jid=_jid(request)), Marked)
+        return web.Response(status=204)
+
+    async def mark_typing(self, request: web.Request) -> web.Response:
+        """204 once it is shown."""
+        read_query(request, NoQuery)
+        wanted = await read_body(request, Typing, self._body_deadline)
+        session_id = await self._session(request)
+        typing = MarkTyping(jid=_jid(request), seconds=wanted.seconds, recording=wanted.recording)
+        await self._ask(session_id, typing, Marked)
+        return web.Response(status=204)
 
     async def _session(self, request: web.Request) -> str:
         """Return the id of the session that is asked. Raises ApiError, SessionNotFound."""

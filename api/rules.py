@@ -112,6 +112,10 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = MappingProxyType(
         ("GET", f"{_ONE}/contacts"): _MESSAGE_READ,
         ("GET", f"{_ONE}/chats"): _MESSAGE_READ,
         ("GET", f"{_ONE}/chats/{{jid}}/messages"): _MESSAGE_READ,
+        ("POST", f"{_ONE}/chats/{{jid}}/read"): Rule(scope=Scope.MESSAGE_SEND, action="chat.read"),
+        ("POST", f"{_ONE}/chats/{{jid}}/typing"): Rule(
+            scope=Scope.MESSAGE_SEND, action="chat.typing", waits=False
+        ),
         ("GET", f"{_ONE}/groups"): _MESSAGE_READ,
         ("GET", f"{_ONE}/groups/{{jid}}"): _MESSAGE_READ,
         ("GET", "/v1/numbers"): _READ,

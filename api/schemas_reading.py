@@ -22,6 +22,15 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+class Typing(BaseModel):
+    """POST …/typing: for how long; 0 ends it. `recording` shows a voice note being recorded."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    seconds: int = Field(default=5, ge=0, le=60)
+    recording: bool = False
+
+
 class CheckQuery(_Query):
     """GET …/contacts/check: whether this number, or jid of a person, is on WhatsApp."""
 

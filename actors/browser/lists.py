@@ -26,11 +26,15 @@ from actors.browser.reading import (
     ListContacts,
     ListGroups,
     Listing,
+    Marked,
+    MarkRead,
+    MarkTyping,
     OpenMedia,
     PageAnswer,
     PageQuery,
     ReadGroup,
     ReadHistory,
+    ReadingQuery,
 )
 from actors.browser.report_fields import (
     MAX_MS,
@@ -53,6 +57,16 @@ MAX_COUNT: Final = 2**31
 def question(query: PageQuery) -> tuple[str, dict[str, object]]:
     """Return the adapter's function that answers a query, and its arguments."""
     match query:
+        case MarkRead(jid=one):
+            return "markRead", {"jid": one}
+        case MarkTyping(jid=one, seconds=seconds, recording=recording):
+            return "markTyping", {"jid": one, "ms": seconds * 1000, "recording": recording}
+        case _:
+            return _reading(query)
+
+
+def _reading(query: ReadingQuery) -> tuple[str, dict[str, object]]:
+    match query:
         case CheckContact(jid=one):
             return "checkContact", {"jid": one}
         case ListChats(before=before, limit=limit):
@@ -73,24 +87,30 @@ def decode_page_answer(query: PageQuery, value: object) -> PageAnswer:
     """Read the adapter's answer to a query."""
     if not isinstance(value, dict):
         raise _nonsense("no object")
+    if isinstance(query, MarkRead | MarkTyping):
+        return Marked()
     try:
-        match query:
-            case CheckContact():
-                return _check(value)
-            case ReadGroup():
-                return _group_view(value)
-            case ListChats():
-                return _listing(value, _chat)
-            case ListContacts():
-                return _listing(value, _contact)
-            case ListGroups():
-                return _listing(value, _group)
-            case ReadHistory():
-                return _listing(value, _message)
-            case _:
-                assert_never(query)
+        return _told(query, value)
     except Malformed as problem:
         raise _nonsense(str(problem)) from None
+
+
+def _told(query: ReadingQuery, value: dict[str, Any]) -> PageAnswer:
+    match query:
+        case CheckContact():
+            return _check(value)
+        case ReadGroup():
+            return _group_view(value)
+        case ListChats():
+            return _listing(value, _chat)
+        case ListContacts():
+            return _listing(value, _contact)
+        case ListGroups():
+            return _listing(value, _group)
+        case ReadHistory():
+            return _listing(value, _message)
+        case _:
+            assert_never(query)
 
 
 def decode_open_media(value: object) -> OpenMedia:

@@ -21,6 +21,7 @@ SCRIPTS: Final = (
     "typing.js",
     "incoming.js",
     "reading.js",
+    "marks.js",
     "health.js",
     "adapter.js",
 )

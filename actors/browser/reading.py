@@ -65,7 +65,28 @@ class ReadHistory:
     limit: int
 
 
-PageQuery = CheckContact | ListChats | ListContacts | ListGroups | ReadGroup | ReadHistory
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkRead:
+    """Show a chat's people that we have read it. Answered with Marked."""
+
+    jid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkTyping:
+    """Show a chat's people that we type, or record, for so long; 0 ends it. Answered with Marked.
+
+    Answered once it is shown; it ends by itself.
+    """
+
+    jid: str
+    seconds: int
+    recording: bool = False
+
+
+ReadingQuery = CheckContact | ListChats | ListContacts | ListGroups | ReadGroup | ReadHistory
+
+PageQuery = ReadingQuery | MarkRead | MarkTyping
 
 
 # ---- answers -------------------------------------------------------------------------------------
@@ -153,7 +174,12 @@ class Listing:
     next: str | None
 
 
-PageAnswer = ContactCheck | GroupView | Listing
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marked:
+    """It is shown."""
+
+
+PageAnswer = ContactCheck | GroupView | Listing | Marked
 
 
 # ---- files ---------------------------------------------------------------------------------------

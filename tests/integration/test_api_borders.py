@@ -70,7 +70,7 @@ def filled(template: str, session: str = "a", message: str = "01J9ZS8XQ2N4B6D8F0
 
 
 def test_the_routes_are_the_known_ones() -> None:
-    assert len([r for r in ROUTES if r[0] != "HEAD"]) == 59
+    assert len([r for r in ROUTES if r[0] != "HEAD"]) == 61
     assert {t for _, t in ROUTES if not t.startswith("/v1/")} == {*OPEN, "/metrics", "/pressure"}
 
 

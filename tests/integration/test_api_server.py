@@ -14,7 +14,16 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from actors.browser.reading import CheckContact, ContactCheck, GroupView, Listing, ReadGroup
+from actors.browser.reading import (
+    CheckContact,
+    ContactCheck,
+    GroupView,
+    Listing,
+    Marked,
+    MarkRead,
+    MarkTyping,
+    ReadGroup,
+)
 from actors.limiter_messages import SendForecast, SendSlot, TellSendForecast
 from actors.live import LiveBoard, LiveSession, QrCode
 from actors.messages import (
@@ -107,6 +116,8 @@ def page_answer(query: PageQuery) -> PageAnswer:
             return ContactCheck(exists=False)
         case ReadGroup(jid=jid):
             return GroupView(jid=jid, name=None, members=())
+        case MarkRead() | MarkTyping():
+            return Marked()
         case _:
             return Listing(entries=(), next=None)
 

@@ -221,11 +221,12 @@ function wafleetAdapter(config) {
   const typing = wafleetTyping({ requireConnected, requireBindings });
   const incoming = wafleetIncoming({ emit, guarded, requireConnected, requireBindings });
   const reading = wafleetReading({ requireConnected, requireBindings });
+  const marks = wafleetMarks({ requireConnected, requireBindings });
   const health = wafleetHealth({ heard: () => emit('server_heard'), isNote: sending.isNote });
 
   /** @type {Record<string, (args: any, file?: File) => unknown>} */
   const CALLS = {
-    ...sending.calls, ...typing.calls, ...incoming.calls, ...reading.calls,
+    ...sending.calls, ...typing.calls, ...incoming.calls, ...reading.calls, ...marks.calls,
     look, tellState, takeOver, refreshQr, logout,
   };
 

@@ -65,6 +65,13 @@ const WAFLEET_BINDINGS = {
     'Cmd.sendRevokeMsgs': () => WPP.whatsapp.Cmd.sendRevokeMsgs,
     'enums.MSG_TYPE': () => WPP.whatsapp.enums.MSG_TYPE.REVOKED,
   },
+  marks: {
+    ChatStore: () => WPP.whatsapp.ChatStore.get,
+    'functions.sendSeen': () => WPP.whatsapp.functions.sendSeen,
+    'ChatPresence.markComposing': () => WPP.whatsapp.ChatPresence.markComposing,
+    'ChatPresence.markRecording': () => WPP.whatsapp.ChatPresence.markRecording,
+    'ChatPresence.markPaused': () => WPP.whatsapp.ChatPresence.markPaused,
+  },
   acks: {
     'functions.handleChatSimpleReceipt': () => WPP.whatsapp.functions.handleChatSimpleReceipt,
     'functions.handleGroupSimpleReceipt': () => WPP.whatsapp.functions.handleGroupSimpleReceipt,
