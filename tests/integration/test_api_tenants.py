@@ -29,6 +29,7 @@ TEXT: Final = {"to": "15550100199", "text": "hello"}
 BODIES: Final[dict[tuple[str, str], Any]] = {
     ("POST", "/v1/sessions"): {"name": "made"},
     ("POST", "/v1/sessions/{session}/messages"): TEXT,
+    ("POST", "/v1/sessions/{session}/chats/{jid}/typing"): {},
     ("POST", "/v1/sessions/{session}/messages/batch"): {"messages": [TEXT]},
     ("POST", "/v1/sessions/{session}/messages/resolve"): {"action": "fail"},
     ("POST", "/v1/sessions/{session}/messages/{message}/resolve"): {"action": "fail"},
