@@ -11,15 +11,8 @@ from api.key_errors import scope_not_own
 from api.keys import make_key, stored_scopes
 from api.lookup import is_ulid
 from api.parsing import json_response, read_body, read_query
-from api.schemas import (
-    ApiKeyOut,
-    ApiKeysOut,
-    KeysQuery,
-    MadeApiKeyOut,
-    NewApiKey,
-    NoBody,
-    NoQuery,
-)
+from api.schemas import NoBody, NoQuery
+from api.schemas_keys import ApiKeyOut, ApiKeysOut, KeysQuery, MadeApiKeyOut, NewApiKey
 from api.views import api_key_fields
 from storage.keys import KeyNotFound, NewKey
 

@@ -19,7 +19,6 @@ from api.pressure import PressureOut
 from api.rules import CLOSED, rule_of
 from api.schemas import (
     AcceptedOut,
-    ApiKeysOut,
     ArchiveOut,
     AuditOut,
     AuditQuery,
@@ -27,12 +26,9 @@ from api.schemas import (
     ChannelWanted,
     EventsOut,
     EventsQuery,
-    KeysQuery,
-    MadeApiKeyOut,
     MessageOut,
     MessagesOut,
     MessagesQuery,
-    NewApiKey,
     NewSession,
     NoBody,
     NoQuery,
@@ -44,6 +40,7 @@ from api.schemas import (
     SessionsQuery,
     StreamQuery,
 )
+from api.schemas_keys import ApiKeysOut, KeysQuery, MadeApiKeyOut, NewApiKey
 from api.schemas_media import NewUploadByUrl, UploadOut, UploadQuery
 from api.schemas_messages import NewMessageOfAnyKind
 from api.schemas_queue import QueueOut, QueueQuery

@@ -16,7 +16,6 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from api.keys import Scope
 from api.recipients import parse_recipient
 from api.schemas_queue import QueuePlaceOut
 from api.times import parse_rfc3339
@@ -28,7 +27,6 @@ NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 ULID_PATTERN: Final = r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$"
 MAX_TEXT_CHARS: Final = 65_536
 MOST_MENTIONS: Final = 1_024
-LONGEST_KEY_SECONDS: Final = 10 * 365 * 86_400
 
 
 def _sendable(text: str) -> str:
@@ -119,19 +117,6 @@ class NewMessage(Sending):
     link_preview: bool = False
 
 
-class NewApiKey(_Request):
-    """POST /v1/keys: a key for the caller's workspace, allowed no more than the caller's own.
-
-    `sessions` are ids; without them it is for all sessions. `expires_in` is in seconds; without it
-    the key lasts until it is revoked.
-    """
-
-    name: Title
-    scopes: list[Annotated[Scope, Field(strict=False)]] = Field(min_length=1, max_length=32)
-    sessions: list[Ulid] | None = Field(default=None, min_length=1, max_length=100)
-    expires_in: int | None = Field(default=None, ge=60, le=LONGEST_KEY_SECONDS)
-
-
 class ChannelWanted(_Request):
     """POST /v1/broadcasting/auth: what a browser's Pusher client sends, as a form or as JSON."""
 
@@ -186,13 +171,6 @@ class AuditQuery(_Query):
     before: int | None = Field(default=None, ge=1, le=2**53)
     limit: int = Field(default=100, ge=1, le=500)
     session: Reference | None = None
-
-
-class KeysQuery(_Query):
-    """GET /v1/keys: keys in order of id, those after this id."""
-
-    after: Ulid | None = None
-    limit: int = Field(default=100, ge=1, le=500)
 
 
 class StatisticsOut(_Answer):
@@ -311,33 +289,6 @@ class AuditOut(_Answer):
 
     entries: list[AccessOut]
     next_before: int | None
-
-
-class ApiKeyOut(_Answer):
-    """A key without its secret; `sessions` null is for all sessions of the workspace."""
-
-    id: str
-    key_id: str
-    name: str
-    scopes: list[Scope]
-    sessions: list[str] | None
-    expires_at: str | None
-    last_used_at: str | None
-    revoked_at: str | None
-    created_at: str
-
-
-class MadeApiKeyOut(ApiKeyOut):
-    """A key just made. `key` is its text, which is never shown again."""
-
-    key: str
-
-
-class ApiKeysOut(_Answer):
-    """A page of keys; `next_after` is the next page's `after`, null on the last page."""
-
-    keys: list[ApiKeyOut]
-    next_after: str | None
 
 
 class MessageError(_Answer):
