@@ -136,7 +136,7 @@ async def test_a_locked_database_is_told_in_time_and_costs_nothing(
 async def test_a_message_that_was_accepted_before_the_lock_is_sent_after_it(
     make_node: Callable[..., Node], place: SimulatorPlace
 ) -> None:
-    """Claiming it fails for a while; it is neither lost nor sent twice."""
+    """Nothing can be written for a while, so nothing is claimed; it is neither lost nor sent twice."""
     node = make_node(place, WAFLEET_BUSY_TIMEOUT=str(BUSY))
     node.start()
     async with node.api() as api:
@@ -150,7 +150,7 @@ async def test_a_message_that_was_accepted_before_the_lock_is_sent_after_it(
             assert (await caller.accept(f"waiting {n}"))[0] == 202
         with locked(node.data / "wafleet.db"):
             await api.simulator_delete("/faults")
-            await eventually_async(lambda: asyncio.sleep(0, '"claim_failed"' in node.log))
+            await eventually_async(lambda: asyncio.sleep(0, '"write_postponed"' in node.log))
             assert await visible(api, alice) == {}
         await api.session_becomes("one", "connected", "ready")
         await are_sent(api, "one", caller.accepted)

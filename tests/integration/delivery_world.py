@@ -35,6 +35,7 @@ from actors.courier import Courier
 from actors.delivery import DeliveryRules
 from actors.limiter_plan import MARGIN_MS, Instant, Limit
 from actors.messages import OutboxChanged, Outcome, SendAnswered, TimerFired, ToService
+from actors.outgoing import OutgoingDesk
 from actors.recorder import Recorder
 from actors.send_desk import SendDesk
 from actors.send_plan import LeaseBook
@@ -293,6 +294,12 @@ class World:
             caps=CAPS,
             telemetry=Telemetry(),
             delivery=self.rules,
+            outgoing=OutgoingDesk(
+                store=self.store,
+                index=self.store,
+                uploads=cast("Any", None),  # only texts are sent here
+                paths=cast("Any", None),
+            ),
             timeouts=SimpleNamespace(send=60.0, call=30.0),
             now_ms=lambda: self.now_ms,
             monotonic=lambda: self.now_ms / 1000,
