@@ -40,7 +40,7 @@ check: $(VENV)/.installed node_modules/.installed ## Lint, types, import rules, 
 	npm run --silent check
 
 test: setup ## Pass all tests
-	$(BIN)/pytest --numprocesses 2 --dist worksteal
+	$(BIN)/pytest --numprocesses 3 --dist worksteal
 
 bench: setup ## Measure what the benchmarks promise; prints a table and JSON
 	$(BIN)/python -m benchmarks

@@ -136,7 +136,7 @@ async def test_a_locked_database_is_told_in_time_and_costs_nothing(
 async def test_a_message_that_was_accepted_before_the_lock_is_sent_after_it(
     make_node: Callable[..., Node], place: SimulatorPlace
 ) -> None:
-    """Nothing can be written for a while, so nothing is claimed; it is neither lost nor sent twice."""
+    """Nothing can be written for a while, so nothing is claimed; nothing is lost or sent twice."""
     node = make_node(place, WAFLEET_BUSY_TIMEOUT=str(BUSY))
     node.start()
     async with node.api() as api:
