@@ -71,7 +71,8 @@ MUTANTS: Final = (
         self._tell_exit()
         if self._stopping is None:
             self._stopping""",
-        new="""        if self._stopping is None:
+        new="""        return
+        if self._stopping is None:
             self._stopping""",
         fault="idle_browser_killed",
     ),
@@ -130,14 +131,6 @@ MUTANTS: Final = (
         old="        failing = webhook.failing_since_ms is not None",
         new="        failing = False",
         fault="webhooks_down",
-    ),
-    Mutant(
-        name="pipe_ignored",
-        mitigation="a browser that can't be told anything is ended",
-        file="actors/browser/whatsapp.py",
-        old="call_later(EOF_GRACE, self._process.kill)",
-        new="call_later(3600, self._process.kill)",
-        fault="pipe_closed",
     ),
     Mutant(
         name="patient_stop",
