@@ -170,9 +170,7 @@ async def leaks(stage: Stage, options: Options) -> Figures:
             await _all(_cycle(api, name, warm // sessions) for name in names)
             before = await _footprint(fleet, api, census)
             await _all(_cycle(api, name, cycles // sessions) for name in names)
-            with suppress(AssertionError):  # then the figures below say what has grown
-                await eventually_async(lambda: _no_larger(fleet, api, census, before), QUIET)
-            after = await _footprint(fleet, api, census)
+            after = await _come_to_rest(fleet, api, census, before)
             zombies = settled(lambda: sights.zombies(fleet.pid))
             orphans = settled(lambda: len(guard.left()))
         fleet.stop()
@@ -228,13 +226,25 @@ def _links_into(data: Path) -> list[Path]:
     return [link for link in made if str(data) in os.readlink(link)]  # noqa: PTH115 - as text
 
 
-async def _no_larger(fleet: Fleet, api: Client, census: Path, before: Footprint) -> bool:
-    now = await _footprint(fleet, api, census)
-    return (
-        now.threads <= before.threads
-        and now.tasks <= before.tasks
-        and now.descriptors <= before.descriptors
-    )
+async def _come_to_rest(fleet: Fleet, api: Client, census: Path, before: Footprint) -> Footprint:
+    """Return the first footprint that is no larger, or the last one within QUIET seconds.
+
+    What is done every second is a task for a moment.
+    """
+    now = before
+
+    async def no_larger() -> bool:
+        nonlocal now
+        now = await _footprint(fleet, api, census)
+        return (
+            now.threads <= before.threads
+            and now.tasks <= before.tasks
+            and now.descriptors <= before.descriptors
+        )
+
+    with suppress(AssertionError):  # then the figures say what has grown
+        await eventually_async(no_larger, QUIET)
+    return now
 
 
 # ---- a storm -------------------------------------------------------------------------------------
