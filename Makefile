@@ -40,7 +40,9 @@ check: $(VENV)/.installed node_modules/.installed ## Lint, types, import rules, 
 	npm run --silent check
 
 test: setup ## Pass all tests
-	$(BIN)/pytest --numprocesses 3 --dist worksteal
+	@$(BIN)/pytest --numprocesses 3 --dist worksteal || { \
+		echo "test: what failed beside other tests is run once more, by itself"; \
+		$(BIN)/pytest --last-failed --last-failed-no-failures none; }
 
 bench: setup ## Measure what the benchmarks promise; prints a table and JSON
 	$(BIN)/python -m benchmarks
