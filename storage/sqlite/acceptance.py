@@ -15,16 +15,18 @@ from storage.sqlite.rows import content_text, message_row, storable
 from storage.sqlite.scope import active_session_keys, own_session_keys
 from storage.sqlite.tenants import count_messages
 from storage.sqlite.traffic import note_traffic
+from storage.sqlite.transactions import transaction
 from storage.tenants import PlanLimitReached
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from storage.acceptance import RequestKey
-    from storage.sqlite.connection import Connections, Transaction
+    from storage.sqlite.connection import Connections
     from storage.sqlite.events import NewEvent
     from storage.sqlite.ids import MonotonicIds
     from storage.sqlite.scope import SessionKeys
+    from storage.sqlite.transactions import Transaction
 
 GIVEN_UP: Final = ("given_up", "A person decided not to send it again.")
 _OWN: Final = (
@@ -46,16 +48,20 @@ class AcceptanceTable:
         self._connections = connections
         self._ids = ids
 
-    async def accept_message(self, workspace_id: str, new: NewOutbound) -> MessageRow:
-        async with self._connections.write() as tx:
-            session = await active_session_keys(tx.all, workspace_id, new.session_id)
-            answer = (await self._accept(tx, session, {0: new}))[0]
-            if isinstance(answer, PlanLimitReached):
-                raise answer
-            return answer
+    @transaction
+    async def accept_message(
+        self, tx: Transaction, workspace_id: str, new: NewOutbound
+    ) -> MessageRow:
+        session = await active_session_keys(tx.all, workspace_id, new.session_id)
+        answer = (await self._accept(tx, session, {0: new}))[0]
+        if isinstance(answer, PlanLimitReached):
+            raise answer
+        return answer
 
+    @transaction
     async def accept_messages(
         self,
+        tx: Transaction,
         workspace_id: str,
         session_id: str,
         items: Mapping[int, NewOutbound],
@@ -64,55 +70,59 @@ class AcceptanceTable:
     ) -> Mapping[int, MessageRow | PlanLimitReached | None]:
         if not items:
             return {}
-        async with self._connections.write() as tx:
-            session = await active_session_keys(tx.all, workspace_id, session_id)
-            found: dict[int, MessageRow | PlanLimitReached | None] = {}
-            key_id = None
-            if key is not None:
-                key_id = await find_key(tx, session, key)
-                if key_id is not None:
-                    found |= await places_taken(tx, key_id, items.keys())
-            wanted = {place: items[place] for place in sorted(items.keys() - found.keys())}
-            found |= await self._accept(tx, session, wanted)
-            made = _made(found, wanted)
-            if key is not None and made:
-                now_ms = items[next(iter(made))].now_ms
-                await note_items(tx, session, key, key_id, made, now_ms)
-            return {place: found[place] for place in sorted(found)}
+        session = await active_session_keys(tx.all, workspace_id, session_id)
+        found: dict[int, MessageRow | PlanLimitReached | None] = {}
+        key_id = None
+        if key is not None:
+            key_id = await find_key(tx, session, key)
+            if key_id is not None:
+                found |= await places_taken(tx, key_id, items.keys())
+        wanted = {place: items[place] for place in sorted(items.keys() - found.keys())}
+        found |= await self._accept(tx, session, wanted)
+        made = _made(found, wanted)
+        if key is not None and made:
+            now_ms = items[next(iter(made))].now_ms
+            await note_items(tx, session, key, key_id, made, now_ms)
+        return {place: found[place] for place in sorted(found)}
 
     async def accepted_before(
         self, workspace_id: str, session_id: str, key: RequestKey
     ) -> AcceptedBefore | None:
-        return await accepted_before(self._connections.read, workspace_id, session_id, key)
+        return await self._connections.look(
+            lambda query: accepted_before(query, workspace_id, session_id, key)
+        )
 
+    @transaction
     async def cancel_message(
-        self, workspace_id: str, session_id: str, message_id: str, now_ms: int
+        self, tx: Transaction, workspace_id: str, session_id: str, message_id: str, now_ms: int
     ) -> MessageRow:
-        async with self._connections.write() as tx:
-            ref = await _own(tx, workspace_id, session_id, message_id)
-            if ref.state is MessageState.ACCEPTED:
-                await self._move(tx, [ref], MessageState.CANCELLED, (None, None), now_ms)
-            elif ref.state is not MessageState.CANCELLED:
-                raise MessageStateWrong(ref.state, "only what still waits can be cancelled")
-            return await stored_message(tx, message_id)
+        ref = await _own(tx, workspace_id, session_id, message_id)
+        if ref.state is MessageState.ACCEPTED:
+            await self._move(tx, [ref], MessageState.CANCELLED, (None, None), now_ms)
+        elif ref.state is not MessageState.CANCELLED:
+            raise MessageStateWrong(ref.state, "only what still waits can be cancelled")
+        return await stored_message(tx, message_id)
 
+    @transaction
     async def resolve_message(
         self,
+        tx: Transaction,
         workspace_id: str,
         session_id: str,
         message_id: str,
         resolution: Resolution,
         now_ms: int,
     ) -> MessageRow:
-        async with self._connections.write() as tx:
-            ref = await _own(tx, workspace_id, session_id, message_id)
-            if ref.state is not MessageState.UNKNOWN:
-                raise MessageStateWrong(ref.state, "there is no doubt about it to be resolved")
-            await self._resolve(tx, [ref], resolution, now_ms)
-            return await stored_message(tx, message_id)
+        ref = await _own(tx, workspace_id, session_id, message_id)
+        if ref.state is not MessageState.UNKNOWN:
+            raise MessageStateWrong(ref.state, "there is no doubt about it to be resolved")
+        await self._resolve(tx, [ref], resolution, now_ms)
+        return await stored_message(tx, message_id)
 
+    @transaction
     async def resolve_messages(
         self,
+        tx: Transaction,
         workspace_id: str,
         session_id: str,
         resolution: Resolution,
@@ -122,13 +132,10 @@ class AcceptanceTable:
         limit: int = 100,
     ) -> tuple[int, str | None]:
         limit = max(1, limit)
-        async with self._connections.write() as tx:
-            session = await own_session_keys(tx.all, workspace_id, session_id)
-            rows = await tx.all(
-                _UNKNOWN, {"session": session.id, "after": after or "", "limit": limit}
-            )
-            refs = [message_ref(row) for row in rows]
-            await self._resolve(tx, refs, resolution, now_ms)
+        session = await own_session_keys(tx.all, workspace_id, session_id)
+        rows = await tx.all(_UNKNOWN, {"session": session.id, "after": after or "", "limit": limit})
+        refs = [message_ref(row) for row in rows]
+        await self._resolve(tx, refs, resolution, now_ms)
         return len(refs), refs[-1].uuid if len(refs) == limit else None
 
     async def _accept(

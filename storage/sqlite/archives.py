@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from storage.archives_index import ArchiveOutOfOrder, ArchiveRecord, NewArchive
 from storage.sqlite.scope import SessionKeys, no_such_session
+from storage.sqlite.transactions import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from storage.sqlite.connection import Connections, Row, Transaction
+    from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
+    from storage.sqlite.transactions import Row, Transaction
 
 _SELECT: Final = (
     "SELECT a.uuid, w.uuid, s.uuid, a.generation, a.path, a.sha256, a.bytes, a.created_at"
@@ -30,45 +32,47 @@ class ArchiveTable:
         self._connections = connections
         self._ids = ids
 
-    async def next_generation(self, session_id: str) -> int:
-        async with self._connections.write() as tx:
-            row = await tx.one(
-                "UPDATE whatsapp_sessions SET archive_generation = archive_generation + 1"
-                " WHERE uuid = ? AND deleted_at IS NULL RETURNING archive_generation",
-                (session_id,),
-            )
-            if row is None:
-                raise no_such_session(session_id)
+    @transaction
+    async def next_generation(self, tx: Transaction, session_id: str) -> int:
+        row = await tx.one(
+            "UPDATE whatsapp_sessions SET archive_generation = archive_generation + 1"
+            " WHERE uuid = ? AND deleted_at IS NULL RETURNING archive_generation",
+            (session_id,),
+        )
+        if row is None:
+            raise no_such_session(session_id)
         return int(row[0])
 
-    async def add_archive(self, new: NewArchive) -> ArchiveRecord:
-        async with self._connections.write() as tx:
-            row = await tx.one(
-                "SELECT s.id, s.workspace_id, s.archive_generation,"
-                " coalesce((SELECT max(a.generation) FROM whatsapp_session_archives AS a"
-                " WHERE a.whatsapp_session_id = s.id), 0)"
-                " FROM whatsapp_sessions AS s WHERE s.uuid = ? AND s.deleted_at IS NULL",
-                (new.session_id,),
+    @transaction
+    async def add_archive(self, tx: Transaction, new: NewArchive) -> ArchiveRecord:
+        row = await tx.one(
+            "SELECT s.id, s.workspace_id, s.archive_generation,"
+            " coalesce((SELECT max(a.generation) FROM whatsapp_session_archives AS a"
+            " WHERE a.whatsapp_session_id = s.id), 0)"
+            " FROM whatsapp_sessions AS s WHERE s.uuid = ? AND s.deleted_at IS NULL",
+            (new.session_id,),
+        )
+        if row is None:
+            raise no_such_session(new.session_id)
+        session, workspace, taken, newest = row
+        if not newest < new.generation <= taken:
+            raise ArchiveOutOfOrder(
+                f"Generation {new.generation} can't follow {newest} (taken up to {taken}); "
+                "take the next generation and write the archive again."
             )
-            if row is None:
-                raise no_such_session(new.session_id)
-            session, workspace, taken, newest = row
-            if not newest < new.generation <= taken:
-                raise ArchiveOutOfOrder(
-                    f"Generation {new.generation} can't follow {newest} (taken up to {taken}); "
-                    "take the next generation and write the archive again."
-                )
-            return await insert_archive(tx, self._ids, SessionKeys(session, workspace), new)
+        return await insert_archive(tx, self._ids, SessionKeys(session, workspace), new)
 
     async def archives(self, session_id: str) -> Sequence[ArchiveRecord]:
         return [_record(row) for row in await self._connections.read(_SELECT, (session_id,))]
 
-    async def drop_archives(self, session_id: str, keep: int) -> Sequence[ArchiveRecord]:
-        async with self._connections.write() as tx:
-            rows = await tx.all(f"{_SELECT} LIMIT -1 OFFSET ?", (session_id, max(0, keep)))
-            await tx.many(
-                "DELETE FROM whatsapp_session_archives WHERE uuid = ?", [(row[0],) for row in rows]
-            )
+    @transaction
+    async def drop_archives(
+        self, tx: Transaction, session_id: str, keep: int
+    ) -> Sequence[ArchiveRecord]:
+        rows = await tx.all(f"{_SELECT} LIMIT -1 OFFSET ?", (session_id, max(0, keep)))
+        await tx.many(
+            "DELETE FROM whatsapp_session_archives WHERE uuid = ?", [(row[0],) for row in rows]
+        )
         return [_record(row) for row in rows]
 
 

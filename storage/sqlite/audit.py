@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 from storage.audit import NO_HASH, AccessEntry, AccessHead, NewAccess, entry_hash, first_bad
 from storage.sqlite.rows import storable
 from storage.sqlite.scope import own_key, own_session_keys, workspace_key
+from storage.sqlite.transactions import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from storage.sqlite.connection import Connections, Row
+    from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
-    from storage.sqlite.scope import Query
+    from storage.sqlite.transactions import Query, Row, Transaction
 
 _PAGE: Final = 500
 _SELECT: Final = (
@@ -35,55 +36,57 @@ class AccessTable:
         self._connections = connections
         self._ids = ids
 
-    async def append_access(self, workspace_id: str, new: NewAccess) -> AccessEntry:
-        async with self._connections.write() as tx:
-            workspace = await workspace_key(tx.all, workspace_id)
-            session = key = None
-            if new.session_id is not None:
-                keys = await own_session_keys(tx.all, workspace_id, new.session_id, deleted=True)
-                session = keys.id
-            if new.key is not None:
-                key = await own_key(tx.all, workspace, new.key)
-            head = await _head(tx.all, workspace_id)
-            detail = storable(json.dumps(dict(new.detail), sort_keys=True))
-            entry = AccessEntry(
-                id=self._ids.next(new.now_ms),
-                workspace_id=workspace_id,
-                number=head.number + 1,
-                session_id=new.session_id,
-                key=new.key,
-                who=storable(new.key or new.who),
-                action=new.action,
-                result=new.result,
-                ip_address=new.ip_address,
-                detail=json.loads(detail),
-                created_ms=new.now_ms,
-                previous_hash=head.hash,
-                hash=NO_HASH,
-            )
-            entry = replace(entry, hash=entry_hash(entry))
-            await tx.change(
-                "INSERT INTO whatsapp_session_access_logs (uuid, workspace_id, number,"
-                " whatsapp_session_id, api_key_id, who, action, result, ip_address, detail,"
-                " created_at, previous_hash, hash) VALUES (:uuid, :workspace, :number, :session,"
-                " :key, :who, :action, :result, :ip, :detail, :now, :previous, :hash)",
-                {
-                    "uuid": entry.id,
-                    "workspace": workspace,
-                    "number": entry.number,
-                    "session": session,
-                    "key": key,
-                    "who": entry.who,
-                    "action": entry.action,
-                    "result": entry.result,
-                    "ip": entry.ip_address,
-                    "detail": detail,
-                    "now": entry.created_ms,
-                    "previous": entry.previous_hash,
-                    "hash": entry.hash,
-                },
-            )
-            return entry
+    @transaction
+    async def append_access(
+        self, tx: Transaction, workspace_id: str, new: NewAccess
+    ) -> AccessEntry:
+        workspace = await workspace_key(tx.all, workspace_id)
+        session = key = None
+        if new.session_id is not None:
+            keys = await own_session_keys(tx.all, workspace_id, new.session_id, deleted=True)
+            session = keys.id
+        if new.key is not None:
+            key = await own_key(tx.all, workspace, new.key)
+        head = await _head(tx.all, workspace_id)
+        detail = storable(json.dumps(dict(new.detail), sort_keys=True))
+        entry = AccessEntry(
+            id=self._ids.next(new.now_ms),
+            workspace_id=workspace_id,
+            number=head.number + 1,
+            session_id=new.session_id,
+            key=new.key,
+            who=storable(new.key or new.who),
+            action=new.action,
+            result=new.result,
+            ip_address=new.ip_address,
+            detail=json.loads(detail),
+            created_ms=new.now_ms,
+            previous_hash=head.hash,
+            hash=NO_HASH,
+        )
+        entry = replace(entry, hash=entry_hash(entry))
+        await tx.change(
+            "INSERT INTO whatsapp_session_access_logs (uuid, workspace_id, number,"
+            " whatsapp_session_id, api_key_id, who, action, result, ip_address, detail,"
+            " created_at, previous_hash, hash) VALUES (:uuid, :workspace, :number, :session,"
+            " :key, :who, :action, :result, :ip, :detail, :now, :previous, :hash)",
+            {
+                "uuid": entry.id,
+                "workspace": workspace,
+                "number": entry.number,
+                "session": session,
+                "key": key,
+                "who": entry.who,
+                "action": entry.action,
+                "result": entry.result,
+                "ip": entry.ip_address,
+                "detail": detail,
+                "now": entry.created_ms,
+                "previous": entry.previous_hash,
+                "hash": entry.hash,
+            },
+        )
+        return entry
 
     async def access_log(
         self,

@@ -1,57 +1,44 @@
-"""The store's connections: one that writes, one transaction at a time, and a few that only read."""
+"""The store's connections: one that writes, what waits for it together, and a few that read."""
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
+from collections import deque
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiosqlite
 
 from storage.news import EventNews
 from storage.sqlite.errors import translate, translated, unusable
 from storage.sqlite.files import connect_reader, connect_writer
+from storage.sqlite.transactions import NotBegun, Work, inspect, perform
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
     from pathlib import Path
+
+    from storage.sqlite.transactions import Parameters, Query, Row, Transaction
+    from storage.store import StoreUnusable
 
 READERS: Final = 2
 _CHUNK: Final = 64
+_TOGETHER: Final = 32
+"""How many share a commit at most, so that nobody waits for too many others."""
 
-Parameters = tuple[object, ...] | dict[str, object]
-Row = tuple[Any, ...]
+_R = TypeVar("_R")
 
 
-class Transaction:
-    """The statements of one open write transaction."""
+class Connection(aiosqlite.Connection):
+    """A connection with its own thread, which also runs whole functions there."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        self._connection = connection
-        self.has_news = False
-        """Whether it appends events: those who follow the log are woken once it is committed."""
-
-    async def all(self, sql: str, parameters: Parameters = ()) -> Sequence[Row]:
-        """Run one statement and return its rows (also those of RETURNING)."""
-        return await _fetch(self._connection, sql, parameters)
-
-    async def one(self, sql: str, parameters: Parameters = ()) -> Row | None:
-        """Run one statement and return its first row."""
-        rows = await _fetch(self._connection, sql, parameters)
-        return rows[0] if rows else None
-
-    async def change(self, sql: str, parameters: Parameters = ()) -> int:
-        """Run one statement without rows and return how many rows it changed."""
-        async with self._connection.execute(sql, parameters) as cursor:
-            return cursor.rowcount
-
-    async def many(self, sql: str, parameters: Sequence[Parameters]) -> None:
-        """Run one statement for each of the parameters."""
-        async with self._connection.executemany(sql, parameters):
-            pass
+    async def run(self, work: Callable[[sqlite3.Connection], _R]) -> _R:
+        """Run it in the thread, after what was asked for before."""
+        done: _R = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
+        return done
 
 
 class Connections:
@@ -61,16 +48,17 @@ class Connections:
         self,
         path: Path,
         busy_timeout_ms: int,
-        writer: aiosqlite.Connection,
-        readers: Sequence[aiosqlite.Connection],
+        writer: Connection,
+        readers: Sequence[Connection],
     ) -> None:
         self.path = path
         self.news = EventNews()
         self._busy_timeout_ms = busy_timeout_ms
         self._writer = writer
-        self._turn = asyncio.Lock()  # first come, first served
+        self._waiting: deque[Work] = deque()
+        self._runner: asyncio.Task[None] | None = None
         self._locked_until = 0.0
-        self._readers: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
+        self._readers: asyncio.Queue[Connection] = asyncio.Queue()
         for reader in readers:
             self._readers.put_nowait(reader)
         self._closed = False
@@ -78,29 +66,24 @@ class Connections:
     async def shut(self) -> None:
         """Refuse everything from now on; return when the open transaction has ended."""
         self._closed = True
-        async with self._turn:
-            pass
+        if self._runner is not None:
+            await asyncio.wait([self._runner])
 
-    @asynccontextmanager
-    async def write(self) -> AsyncIterator[Transaction]:
-        """Run the block in one transaction: committed on the disk, or as if it had never begun."""
-        asked = time.monotonic()
-        async with self._turn:
-            self._require_open()
-            tx = Transaction(self._writer)
-            with translated(self.path):
-                try:
-                    await self._begin(asked)
-                    yield tx
-                    await self._writer.commit()
-                except BaseException:
-                    # Also when the caller was cancelled: the thread may still be at work on its
-                    # statement, and the roll-back queues behind it. No-op if nothing is open.
-                    await _finish(self._writer.rollback())
-                    raise
-                finally:
-                    if tx.has_news:  # also after a failure: a cancelled commit may have been one
-                        self.news.tell()
+    async def write(self, body: Callable[[Transaction], Coroutine[Any, Any, _R]]) -> _R:
+        """Run the body in a transaction: committed on the disk, or as if it had never begun.
+
+        It runs in the writer's thread and awaits nothing but the statements of its transaction.
+        Whoever is cancelled meanwhile does not learn which of the two it was.
+        """
+        self._require_open()
+        loop = asyncio.get_running_loop()
+        work = Work(body=body, answer=loop.create_future(), asked=time.monotonic())
+        self._waiting.append(work)
+        if self._runner is None:
+            self._runner = loop.create_task(self._work_off(), name="store-writer")
+        with translated(self.path):
+            value: _R = await work.answer
+        return value
 
     async def read(self, sql: str, parameters: Parameters = ()) -> Sequence[Row]:
         """Run one query on the newest committed state, without waiting for the writer."""
@@ -108,7 +91,20 @@ class Connections:
         try:
             self._require_open()
             with translated(self.path):
-                return await _fetch(reader, sql, parameters)
+                return await reader.run(partial(_fetch, sql=sql, parameters=parameters))
+        finally:
+            self._readers.put_nowait(reader)
+
+    async def look(self, body: Callable[[Query], Coroutine[Any, Any, _R]]) -> _R:
+        """Run queries that belong together on one and the same newest committed state.
+
+        The body runs in the reader's thread and awaits nothing but its queries.
+        """
+        reader = await self._readers.get()
+        try:
+            self._require_open()
+            with translated(self.path):
+                return await reader.run(partial(inspect, body=body))
         finally:
             self._readers.put_nowait(reader)
 
@@ -117,34 +113,88 @@ class Connections:
 
         Best effort: while another program reads, SQLite leaves the log for a later time.
         """
-        async with self._turn:
-            self._require_open()
-            with translated(self.path):
-                await _finish(self._writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)"))
+        self._require_open()
+        with translated(self.path):
+            await _finish(self._writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)"))
 
-    async def _begin(self, asked: float) -> None:
-        """Take the write lock; wait no longer than the busy time-out, counted from `asked`.
+    async def _work_off(self) -> None:
+        """Commit what waits, as much as there is at a time, until nothing waits any more."""
+        try:
+            while self._waiting:
+                await self._commit(self._take())
+        finally:
+            self._runner = None
+
+    def _take(self) -> list[Work]:
+        """Take the next ones off the queue, but for those whose caller has gone."""
+        taken: list[Work] = []
+        while self._waiting and len(taken) < _TOGETHER:
+            work = self._waiting.popleft()
+            if work.answer.done():
+                continue
+            if self._closed:
+                work.answer.set_exception(self._closed_error())
+                continue
+            taken.append(work)
+        return taken
+
+    async def _commit(self, works: Sequence[Work]) -> None:
+        if not works:
+            return
+        failure: BaseException | None = None
+        try:
+            left = self._time_left(works[0])
+            await _finish(self._writer.run(partial(perform, works=works, busy_ms=left)))
+        except NotBegun as error:
+            failure = error.__cause__
+            works = self._put_back(works, failure)
+        except BaseException as error:
+            failure = error
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._answer(works, failure)
+
+    def _time_left(self, first: Work) -> int | None:
+        """Wait no longer than the busy time-out, counted from when it was asked for.
 
         Without that, calls that queue up behind a foreign lock would each wait the full time.
         """
-        waited_before = self._locked_until > asked
-        if waited_before:
-            left = max(0, self._busy_timeout_ms - int((time.monotonic() - asked) * 1000))
-            await self._writer.execute_fetchall(f"PRAGMA busy_timeout = {left}")
-        try:
-            await self._writer.execute_fetchall("BEGIN IMMEDIATE")
-        except aiosqlite.OperationalError:
-            self._locked_until = time.monotonic()
-            raise
-        finally:
-            if waited_before:
-                await _finish(
-                    self._writer.execute_fetchall(f"PRAGMA busy_timeout = {self._busy_timeout_ms}")
-                )
+        if self._locked_until <= first.asked:
+            return None
+        waited = int((time.monotonic() - first.asked) * 1000)
+        return max(0, self._busy_timeout_ms - waited)
+
+    def _put_back(self, works: Sequence[Work], why: BaseException | None) -> Sequence[Work]:
+        """Return those that have waited their time; the others go on waiting behind a lock."""
+        if not isinstance(why, sqlite3.OperationalError):
+            return works
+        now = self._locked_until = time.monotonic()
+        late = now - self._busy_timeout_ms / 1000
+        over = [work for work in works if work is works[0] or work.asked <= late]
+        self._waiting.extendleft(work for work in reversed(works) if work not in over)
+        return over
+
+    def _answer(self, works: Sequence[Work], failure: BaseException | None) -> None:
+        for work in works:
+            error = work.error or failure
+            if work.answer.done():
+                continue  # its caller was cancelled
+            if error is None:
+                work.answer.set_result(work.value)
+            else:
+                work.answer.set_exception(error)
+        if any(
+            work.has_news for work in works
+        ):  # also after a failure: news that is none is harmless
+            self.news.tell()
 
     def _require_open(self) -> None:
         if self._closed:
-            raise unusable(self.path, "was closed by this program; it is shutting down")
+            raise self._closed_error()
+
+    def _closed_error(self) -> StoreUnusable:
+        return unusable(self.path, "was closed by this program; it is shutting down")
 
 
 @asynccontextmanager
@@ -163,22 +213,18 @@ async def open_connections(path: Path, busy_timeout_ms: int) -> AsyncIterator[Co
         yield connections
 
 
-async def _open(connector: Callable[[], sqlite3.Connection], path: Path) -> aiosqlite.Connection:
+async def _open(connector: Callable[[], sqlite3.Connection], path: Path) -> Connection:
+    connection = Connection(connector, _CHUNK)
     with translated(path):
-        return await aiosqlite.Connection(connector, _CHUNK)
+        await connection
+    return connection
 
 
-async def _close(connection: aiosqlite.Connection, path: Path) -> None:
+async def _close(connection: Connection, path: Path) -> None:
     try:
         await _finish(connection.close())
     except aiosqlite.Error as error:
         raise translate(error, path) from error
-
-
-async def _fetch(
-    connection: aiosqlite.Connection, sql: str, parameters: Parameters
-) -> Sequence[Row]:
-    return list(await connection.execute_fetchall(sql, parameters))  # type: ignore[arg-type]
 
 
 async def _finish(work: Awaitable[object]) -> None:
@@ -193,3 +239,7 @@ async def _finish(work: Awaitable[object]) -> None:
     if cancelled and not task.cancelled() and task.exception() is None:
         raise asyncio.CancelledError
     task.result()
+
+
+def _fetch(connection: sqlite3.Connection, sql: str, parameters: Parameters) -> Sequence[Row]:
+    return connection.execute(sql, parameters).fetchall()

@@ -12,10 +12,12 @@ from storage.sqlite.messages import no_such_message
 from storage.sqlite.privacy import media_pointer
 from storage.sqlite.receipts import find_message
 from storage.sqlite.scope import session_keys
+from storage.sqlite.transactions import transaction
 
 if TYPE_CHECKING:
     from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
+    from storage.sqlite.transactions import Transaction
 
 
 class DownloadTable:
@@ -43,35 +45,37 @@ class DownloadTable:
             message_id=message_id, wa_id=wa_id, chat=chat, sender=sender, attempts=attempts
         )
 
-    async def count_download(self, message_id: str, by: int, now_ms: int) -> None:
-        async with self._connections.write() as tx:
-            await tx.change(
-                "UPDATE media_downloads SET attempts = max(0, attempts + ?), attempted_at = ?"
-                " WHERE message_id = (SELECT id FROM messages WHERE uuid = ?)",
-                (by, now_ms, message_id),
-            )
+    @transaction
+    async def count_download(self, tx: Transaction, message_id: str, by: int, now_ms: int) -> None:
+        await tx.change(
+            "UPDATE media_downloads SET attempts = max(0, attempts + ?), attempted_at = ?"
+            " WHERE message_id = (SELECT id FROM messages WHERE uuid = ?)",
+            (by, now_ms, message_id),
+        )
 
-    async def end_download(self, message_id: str, code: str | None, now_ms: int) -> None:
-        async with self._connections.write() as tx:
-            ref = await find_message(tx, message_id)
-            if ref is None:
-                return
-            changed = await tx.change(
-                "DELETE FROM media_downloads WHERE message_id = ?"
-                if code is None
-                else "UPDATE media_downloads SET error_code = ?2 WHERE message_id = ?1"
-                " AND error_code IS NULL",
-                (ref.id,) if code is None else (ref.id, code),
-            )
-            if changed:
-                payload = {
-                    "message_id": ref.uuid,
-                    "chat_id": ref.chat,
-                    "kind": ref.kind,
-                    "code": code,
-                }
-                ended = NewEvent(session=ref.session, type=EventType.MESSAGE_MEDIA, payload=payload)
-                await append_events(tx, self._ids, [ended], now_ms)
+    @transaction
+    async def end_download(
+        self, tx: Transaction, message_id: str, code: str | None, now_ms: int
+    ) -> None:
+        ref = await find_message(tx, message_id)
+        if ref is None:
+            return
+        changed = await tx.change(
+            "DELETE FROM media_downloads WHERE message_id = ?"
+            if code is None
+            else "UPDATE media_downloads SET error_code = ?2 WHERE message_id = ?1"
+            " AND error_code IS NULL",
+            (ref.id,) if code is None else (ref.id, code),
+        )
+        if changed:
+            payload = {
+                "message_id": ref.uuid,
+                "chat_id": ref.chat,
+                "kind": ref.kind,
+                "code": code,
+            }
+            ended = NewEvent(session=ref.session, type=EventType.MESSAGE_MEDIA, payload=payload)
+            await append_events(tx, self._ids, [ended], now_ms)
 
     async def message_file(
         self, workspace_id: str, session_id: str, message_id: str

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from storage.events import FACTS, EventRow, EventType
 from storage.sqlite.scope import own_session_keys, session_keys
+from storage.sqlite.transactions import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from storage.sqlite.connection import Connections, Row, Transaction
+    from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
     from storage.sqlite.scope import SessionKeys
+    from storage.sqlite.transactions import Row, Transaction
 
 VERSION: Final = 1
 
@@ -112,28 +114,33 @@ class EventTable:
         )
         return rows[0][0] if rows else None
 
+    @transaction
     async def record_event(
-        self, session_id: str, event: EventType, payload: Mapping[str, Any], now_ms: int
+        self,
+        tx: Transaction,
+        session_id: str,
+        event: EventType,
+        payload: Mapping[str, Any],
+        now_ms: int,
     ) -> None:
         _require_fact(event)
-        async with self._connections.write() as tx:
-            keys = await session_keys(tx.all, session_id, deleted=True)
-            new = NewEvent(session=keys, type=event, payload=payload)
-            await append_events(tx, self._ids, [new], now_ms)
+        keys = await session_keys(tx.all, session_id, deleted=True)
+        new = NewEvent(session=keys, type=event, payload=payload)
+        await append_events(tx, self._ids, [new], now_ms)
 
+    @transaction
     async def record_notice(
-        self, event: EventType, payload: Mapping[str, Any], now_ms: int
+        self, tx: Transaction, event: EventType, payload: Mapping[str, Any], now_ms: int
     ) -> None:
         _require_fact(event)
-        async with self._connections.write() as tx:
-            rows = await tx.all(
-                "SELECT DISTINCT workspace_id FROM whatsapp_sessions WHERE deleted_at IS NULL"
-                " ORDER BY workspace_id"
-            )
-            told = [_new_row(self._ids, row[0], None, event, payload, now_ms) for row in rows]
-            if told:
-                await tx.many(_INSERT, told)
-                tx.has_news = True
+        rows = await tx.all(
+            "SELECT DISTINCT workspace_id FROM whatsapp_sessions WHERE deleted_at IS NULL"
+            " ORDER BY workspace_id"
+        )
+        told = [_new_row(self._ids, row[0], None, event, payload, now_ms) for row in rows]
+        if told:
+            await tx.many(_INSERT, told)
+            tx.has_news = True
 
     async def _page(
         self,

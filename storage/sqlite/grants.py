@@ -8,12 +8,14 @@ from storage.events import FACTS, EventType
 from storage.grants import Grant, GrantKind
 from storage.sqlite.events import NewEvent, append_events
 from storage.sqlite.scope import session_keys
+from storage.sqlite.transactions import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
+    from storage.sqlite.transactions import Transaction
 
 _THAT: Final = (
     " WHERE whatsapp_session_id = (SELECT id FROM whatsapp_sessions WHERE uuid = ?)"
@@ -47,52 +49,52 @@ class GrantTable:
             for row in rows
         ]
 
+    @transaction
     async def record_grant(
-        self, grant: Grant, event: EventType, payload: Mapping[str, Any]
+        self, tx: Transaction, grant: Grant, event: EventType, payload: Mapping[str, Any]
     ) -> None:
         if event not in FACTS:
             raise ValueError(f"{event} is told by what changes, in its own transaction")
-        async with self._connections.write() as tx:
-            keys = await session_keys(tx.all, grant.session_id)
-            known = await tx.one(
-                "UPDATE limiter_log SET boot_id = ?, boot_at = ?, created_at = ?"
-                " WHERE whatsapp_session_id = ? AND kind = ? AND key = ? RETURNING id",
+        keys = await session_keys(tx.all, grant.session_id)
+        known = await tx.one(
+            "UPDATE limiter_log SET boot_id = ?, boot_at = ?, created_at = ?"
+            " WHERE whatsapp_session_id = ? AND kind = ? AND key = ? RETURNING id",
+            (
+                grant.boot_id,
+                grant.boot_ms,
+                grant.wall_ms,
+                keys.id,
+                grant.kind,
+                grant.key,
+            ),
+        )
+        if known is None:
+            await tx.change(
+                "INSERT INTO limiter_log (workspace_id, whatsapp_session_id, kind, key,"
+                " boot_id, boot_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
-                    grant.boot_id,
-                    grant.boot_ms,
-                    grant.wall_ms,
+                    keys.workspace,
                     keys.id,
                     grant.kind,
                     grant.key,
+                    grant.boot_id,
+                    grant.boot_ms,
+                    grant.wall_ms,
                 ),
             )
-            if known is None:
-                await tx.change(
-                    "INSERT INTO limiter_log (workspace_id, whatsapp_session_id, kind, key,"
-                    " boot_id, boot_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        keys.workspace,
-                        keys.id,
-                        grant.kind,
-                        grant.key,
-                        grant.boot_id,
-                        grant.boot_ms,
-                        grant.wall_ms,
-                    ),
-                )
-                new = NewEvent(session=keys, type=event, payload=payload)
-                await append_events(tx, self._ids, [new], grant.wall_ms)
+            new = NewEvent(session=keys, type=event, payload=payload)
+            await append_events(tx, self._ids, [new], grant.wall_ms)
 
-    async def move_grants(self, grants: Sequence[Grant]) -> None:
-        async with self._connections.write() as tx:
-            await tx.many(
-                f"UPDATE limiter_log SET boot_id = ?, boot_at = ?{_THAT}",  # noqa: S608 - constants
-                [(g.boot_id, g.boot_ms, g.session_id, g.kind, g.key) for g in grants],
-            )
+    @transaction
+    async def move_grants(self, tx: Transaction, grants: Sequence[Grant]) -> None:
+        await tx.many(
+            f"UPDATE limiter_log SET boot_id = ?, boot_at = ?{_THAT}",  # noqa: S608 - constants
+            [(g.boot_id, g.boot_ms, g.session_id, g.kind, g.key) for g in grants],
+        )
 
-    async def drop_grants(self, grants: Sequence[Grant]) -> None:
-        async with self._connections.write() as tx:
-            await tx.many(
-                f"DELETE FROM limiter_log{_THAT}",  # noqa: S608 - constants
-                [(g.session_id, g.kind, g.key) for g in grants],
-            )
+    @transaction
+    async def drop_grants(self, tx: Transaction, grants: Sequence[Grant]) -> None:
+        await tx.many(
+            f"DELETE FROM limiter_log{_THAT}",  # noqa: S608 - constants
+            [(g.session_id, g.kind, g.key) for g in grants],
+        )

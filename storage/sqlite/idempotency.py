@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from storage.acceptance import RequestKey
     from storage.messages import MessageRow
-    from storage.sqlite.connection import Transaction
-    from storage.sqlite.scope import Query, SessionKeys
+    from storage.sqlite.scope import SessionKeys
+    from storage.sqlite.transactions import Query, Transaction
 
 _MESSAGE: Final = (
     " LEFT JOIN messages AS m ON m.id = i.message_id"

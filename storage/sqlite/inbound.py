@@ -13,13 +13,15 @@ from storage.sqlite.receipts import EVENT_REF, MessageRef, message_ref
 from storage.sqlite.rows import storable
 from storage.sqlite.scope import session_keys
 from storage.sqlite.traffic import is_person, note_chat, note_person
+from storage.sqlite.transactions import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from storage.inbound import Call, Participation, Target
-    from storage.sqlite.connection import Connections, Row, Transaction
+    from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
+    from storage.sqlite.transactions import Row, Transaction
 
 _REACTIONS: Final = "reactions"
 _VOTES: Final = "poll_votes"
@@ -47,34 +49,36 @@ class InboundTable:
         self._connections = connections
         self._ids = ids
 
-    async def record_edit(self, target: Target, body: str, edited_ms: int) -> bool:
+    @transaction
+    async def record_edit(self, tx: Transaction, target: Target, body: str, edited_ms: int) -> bool:
         body = storable(body)
-        async with self._connections.write() as tx:
-            found = await _find(tx, target)
-            if found is None or found.revoked_ms is not None or found.body == body:
-                return False
-            if found.edited_ms is not None and found.edited_ms > edited_ms:
-                return False
-            await tx.change(
-                "UPDATE messages SET body = ?, edited_at = ?, updated_at = ? WHERE id = ?",
-                (body, edited_ms, target.now_ms, found.ref.id),
-            )
-            await self._tell_of(tx, EventType.MESSAGE_EDITED, found.ref, {}, target.now_ms)
-            return True
+        found = await _find(tx, target)
+        if found is None or found.revoked_ms is not None or found.body == body:
+            return False
+        if found.edited_ms is not None and found.edited_ms > edited_ms:
+            return False
+        await tx.change(
+            "UPDATE messages SET body = ?, edited_at = ?, updated_at = ? WHERE id = ?",
+            (body, edited_ms, target.now_ms, found.ref.id),
+        )
+        await self._tell_of(tx, EventType.MESSAGE_EDITED, found.ref, {}, target.now_ms)
+        return True
 
-    async def record_revoke(self, target: Target, by: str | None, revoked_ms: int) -> bool:
-        async with self._connections.write() as tx:
-            found = await _find(tx, target)
-            if found is None or found.revoked_ms is not None:
-                return False
-            if by is not None and by != found.sender:
-                return False
-            await tx.change(
-                "UPDATE messages SET revoked_at = ?, updated_at = ? WHERE id = ?",
-                (revoked_ms, target.now_ms, found.ref.id),
-            )
-            await self._tell_of(tx, EventType.MESSAGE_REVOKED, found.ref, {}, target.now_ms)
-            return True
+    @transaction
+    async def record_revoke(
+        self, tx: Transaction, target: Target, by: str | None, revoked_ms: int
+    ) -> bool:
+        found = await _find(tx, target)
+        if found is None or found.revoked_ms is not None:
+            return False
+        if by is not None and by != found.sender:
+            return False
+        await tx.change(
+            "UPDATE messages SET revoked_at = ?, updated_at = ? WHERE id = ?",
+            (revoked_ms, target.now_ms, found.ref.id),
+        )
+        await self._tell_of(tx, EventType.MESSAGE_REVOKED, found.ref, {}, target.now_ms)
+        return True
 
     async def record_reaction(self, target: Target, sender: str, emoji: str, at_ms: int) -> bool:
         value = storable(emoji) or None
@@ -86,43 +90,41 @@ class InboundTable:
         text = json.dumps([storable(one) for one in options], ensure_ascii=False)
         return await self._keep_answer(_VOTES, target, sender, text if options else None, at_ms)
 
-    async def record_participants(self, change: Participation) -> None:
-        async with self._connections.write() as tx:
-            session = await session_keys(tx.all, change.session_id)
-            chat = await note_chat(tx, self._ids, session, storable(change.chat), change.now_ms)
-            members = [
-                await note_person(tx, self._ids, session.workspace, one, change.now_ms)
-                for one in dict.fromkeys(change.members)
-                if is_person(one)
-            ]
-            by = None
-            if change.by is not None and is_person(change.by):
-                by = await note_person(tx, self._ids, session.workspace, change.by, change.now_ms)
-            payload = {
-                "chat_id": chat.uuid,
-                "action": change.action,
-                "contact_ids": [one.uuid for one in members],
-                "by_contact_id": None if by is None else by.uuid,
-            }
-            event = NewEvent(session=session, type=EventType.GROUP_PARTICIPANTS, payload=payload)
-            await append_events(tx, self._ids, [event], change.now_ms)
+    @transaction
+    async def record_participants(self, tx: Transaction, change: Participation) -> None:
+        session = await session_keys(tx.all, change.session_id)
+        chat = await note_chat(tx, self._ids, session, storable(change.chat), change.now_ms)
+        members = [
+            await note_person(tx, self._ids, session.workspace, one, change.now_ms)
+            for one in dict.fromkeys(change.members)
+            if is_person(one)
+        ]
+        by = None
+        if change.by is not None and is_person(change.by):
+            by = await note_person(tx, self._ids, session.workspace, change.by, change.now_ms)
+        payload = {
+            "chat_id": chat.uuid,
+            "action": change.action,
+            "contact_ids": [one.uuid for one in members],
+            "by_contact_id": None if by is None else by.uuid,
+        }
+        event = NewEvent(session=session, type=EventType.GROUP_PARTICIPANTS, payload=payload)
+        await append_events(tx, self._ids, [event], change.now_ms)
 
-    async def record_call(self, call: Call) -> None:
-        async with self._connections.write() as tx:
-            session = await session_keys(tx.all, call.session_id)
-            contact = None
-            if is_person(call.sender):
-                contact = await note_person(
-                    tx, self._ids, session.workspace, call.sender, call.now_ms
-                )
-            payload = {
-                "contact_id": None if contact is None else contact.uuid,
-                "video": call.video,
-                "group": call.group,
-                "rejected": call.rejected,
-            }
-            event = NewEvent(session=session, type=EventType.CALL_RECEIVED, payload=payload)
-            await append_events(tx, self._ids, [event], call.now_ms)
+    @transaction
+    async def record_call(self, tx: Transaction, call: Call) -> None:
+        session = await session_keys(tx.all, call.session_id)
+        contact = None
+        if is_person(call.sender):
+            contact = await note_person(tx, self._ids, session.workspace, call.sender, call.now_ms)
+        payload = {
+            "contact_id": None if contact is None else contact.uuid,
+            "video": call.video,
+            "group": call.group,
+            "rejected": call.rejected,
+        }
+        event = NewEvent(session=session, type=EventType.CALL_RECEIVED, payload=payload)
+        await append_events(tx, self._ids, [event], call.now_ms)
 
     async def reactions(
         self, workspace_id: str, session_id: str, message_id: str
@@ -149,24 +151,30 @@ class InboundTable:
         )
         return sorted(rows, key=lambda row: int(row[2]))
 
+    @transaction
     async def _keep_answer(
-        self, table: str, target: Target, sender: str, value: str | None, at_ms: int
+        self,
+        tx: Transaction,
+        table: str,
+        target: Target,
+        sender: str,
+        value: str | None,
+        at_ms: int,
     ) -> bool:
         """Keep what somebody says to a message, or drop it (None), and tell of it."""
         if not is_person(sender):
             return False
-        async with self._connections.write() as tx:
-            found = await _find(tx, target)
-            if found is None or found.revoked_ms is not None:
-                return False
-            workspace = found.ref.session.workspace
-            contact = await note_person(tx, self._ids, workspace, sender, target.now_ms)
-            changed = await _replace(tx, table, found.ref, contact.id, value, at_ms)
-            if changed:
-                event = _ANSWERED[table]
-                more = {"contact_id": contact.uuid, "removed": value is None}
-                await self._tell_of(tx, event, found.ref, more, target.now_ms)
-            return changed
+        found = await _find(tx, target)
+        if found is None or found.revoked_ms is not None:
+            return False
+        workspace = found.ref.session.workspace
+        contact = await note_person(tx, self._ids, workspace, sender, target.now_ms)
+        changed = await _replace(tx, table, found.ref, contact.id, value, at_ms)
+        if changed:
+            event = _ANSWERED[table]
+            more = {"contact_id": contact.uuid, "removed": value is None}
+            await self._tell_of(tx, event, found.ref, more, target.now_ms)
+        return changed
 
     async def _tell_of(
         self, tx: Transaction, event: EventType, ref: MessageRef, more: dict[str, Any], now_ms: int

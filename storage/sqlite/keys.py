@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from storage.keys import TOUCH_INTERVAL_MS, ApiKeyRecord, KeyIdTaken, NewKey
 from storage.sqlite.scope import no_such_key, own_key, workspace_key
+from storage.sqlite.transactions import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from storage.sqlite.connection import Connections, Row, Transaction
+    from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
+    from storage.sqlite.transactions import Row, Transaction
 
 _SELECT: Final = (
     "SELECT k.uuid, w.uuid, k.key_id, k.name, k.hash, k.scopes, k.expires_at, k.last_used_at,"
@@ -27,27 +29,29 @@ class KeyTable:
         self._connections = connections
         self._ids = ids
 
-    async def create_key(self, workspace_id: str, new: NewKey, now_ms: int) -> ApiKeyRecord:
-        async with self._connections.write() as tx:
-            workspace = await workspace_key(tx.all, workspace_id)
-            if await tx.one("SELECT 1 FROM api_keys WHERE key_id = ?", (new.key_id,)):
-                raise KeyIdTaken("Another key has this key_id; make a new key.")
-            [(key,)] = await tx.all(
-                "INSERT INTO api_keys (uuid, workspace_id, key_id, name, hash, scopes, expires_at,"
-                " created_at, updated_at) VALUES (:uuid, :workspace, :key_id, :name, :hash,"
-                " :scopes, :expires, :now, :now) RETURNING id",
-                {
-                    "uuid": self._ids.next(now_ms),
-                    "workspace": workspace,
-                    "key_id": new.key_id,
-                    "name": new.name,
-                    "hash": new.hash,
-                    "scopes": json.dumps(sorted(new.scopes)),
-                    "expires": new.expires_ms,
-                    "now": now_ms,
-                },
-            )
-            return await _key(tx, key)
+    @transaction
+    async def create_key(
+        self, tx: Transaction, workspace_id: str, new: NewKey, now_ms: int
+    ) -> ApiKeyRecord:
+        workspace = await workspace_key(tx.all, workspace_id)
+        if await tx.one("SELECT 1 FROM api_keys WHERE key_id = ?", (new.key_id,)):
+            raise KeyIdTaken("Another key has this key_id; make a new key.")
+        [(key,)] = await tx.all(
+            "INSERT INTO api_keys (uuid, workspace_id, key_id, name, hash, scopes, expires_at,"
+            " created_at, updated_at) VALUES (:uuid, :workspace, :key_id, :name, :hash,"
+            " :scopes, :expires, :now, :now) RETURNING id",
+            {
+                "uuid": self._ids.next(now_ms),
+                "workspace": workspace,
+                "key_id": new.key_id,
+                "name": new.name,
+                "hash": new.hash,
+                "scopes": json.dumps(sorted(new.scopes)),
+                "expires": new.expires_ms,
+                "now": now_ms,
+            },
+        )
+        return await _key(tx, key)
 
     async def keys(
         self, workspace_id: str, *, after: str | None = None, limit: int = 100
@@ -60,16 +64,18 @@ class KeyTable:
         )
         return [_record(row) for row in rows]
 
-    async def revoke_key(self, workspace_id: str, key: str, now_ms: int) -> ApiKeyRecord:
-        async with self._connections.write() as tx:
-            workspace = await workspace_key(tx.all, workspace_id)
-            found = await own_key(tx.all, workspace, key)
-            await tx.change(
-                "UPDATE api_keys SET revoked_at = ?1, updated_at = ?1"
-                " WHERE id = ?2 AND revoked_at IS NULL",
-                (now_ms, found),
-            )
-            return await _key(tx, found)
+    @transaction
+    async def revoke_key(
+        self, tx: Transaction, workspace_id: str, key: str, now_ms: int
+    ) -> ApiKeyRecord:
+        workspace = await workspace_key(tx.all, workspace_id)
+        found = await own_key(tx.all, workspace, key)
+        await tx.change(
+            "UPDATE api_keys SET revoked_at = ?1, updated_at = ?1"
+            " WHERE id = ?2 AND revoked_at IS NULL",
+            (now_ms, found),
+        )
+        return await _key(tx, found)
 
     async def key_with_id(self, key_id: str) -> ApiKeyRecord:
         rows = await self._connections.read(f"{_SELECT} WHERE k.key_id = ?", (key_id,))
@@ -85,11 +91,12 @@ class KeyTable:
             f"SELECT 1 FROM api_keys WHERE {stale}",  # noqa: S608 - constants only
             (key_id, before),
         ):
-            async with self._connections.write() as tx:
-                await tx.change(
+            await self._connections.write(
+                lambda tx: tx.change(
                     f"UPDATE api_keys SET last_used_at = ? WHERE {stale}",  # noqa: S608
                     (now_ms, key_id, before),
                 )
+            )
 
 
 async def _key(tx: Transaction, key: int) -> ApiKeyRecord:

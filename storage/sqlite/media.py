@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final
 from storage.media_index import MediaNotFound, MediaRecord
 from storage.sqlite.messages import no_such_message
 from storage.sqlite.privacy import MEDIA, media_pointer
+from storage.sqlite.transactions import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from storage.privacy import MediaPointer
     from storage.sqlite.connection import Connections
+    from storage.sqlite.transactions import Transaction
 
 _SELECT: Final = (
     "SELECT f.uuid, f.path, f.sha256, f.bytes, w.uuid, m.uuid FROM media AS f"
@@ -44,15 +46,15 @@ class MediaTable:
         row = rows[0]
         return MediaRecord(pointer=media_pointer(row[:4]), workspace_id=row[4], message_id=row[5])
 
-    async def drop_media(self, workspace_id: str, media_id: str) -> MediaPointer:
-        async with self._connections.write() as tx:
-            row = await tx.one(
-                "DELETE FROM media WHERE uuid = ?"  # noqa: S608 - constants only
-                f" AND workspace_id = (SELECT id FROM workspaces WHERE uuid = ?) RETURNING {MEDIA}",
-                (media_id, workspace_id),
-            )
-            if row is None:
-                raise _no_such_media(media_id)
+    @transaction
+    async def drop_media(self, tx: Transaction, workspace_id: str, media_id: str) -> MediaPointer:
+        row = await tx.one(
+            "DELETE FROM media WHERE uuid = ?"  # noqa: S608 - constants only
+            f" AND workspace_id = (SELECT id FROM workspaces WHERE uuid = ?) RETURNING {MEDIA}",
+            (media_id, workspace_id),
+        )
+        if row is None:
+            raise _no_such_media(media_id)
         return media_pointer(row)
 
     async def pointed_media(self, paths: Collection[str]) -> frozenset[str]:

@@ -11,13 +11,15 @@ from storage.sqlite.rows import MESSAGE_COLUMNS, MESSAGES, content_text, message
 from storage.sqlite.scope import own_session_keys, session_keys
 from storage.sqlite.statistics import RECEIVED, count
 from storage.sqlite.traffic import note_traffic
+from storage.sqlite.transactions import transaction
 from storage.store import MessageNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from storage.sqlite.connection import Connections, Transaction
+    from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
+    from storage.sqlite.transactions import Transaction
 
 SELECT_MESSAGE: Final = f"SELECT {MESSAGE_COLUMNS} FROM {MESSAGES}"  # noqa: S608 - constants only
 INSERT_MESSAGE: Final = (
@@ -40,64 +42,64 @@ class MessageTable:
         self._connections = connections
         self._ids = ids
 
-    async def record_inbound(self, new: NewInbound) -> MessageRow | None:
+    @transaction
+    async def record_inbound(self, tx: Transaction, new: NewInbound) -> MessageRow | None:
         jid, sender, wa_id, kind = map(storable, (new.chat, new.sender, new.wa_id, new.kind))
-        async with self._connections.write() as tx:
-            session = await session_keys(tx.all, new.session_id)
-            # An erased message no longer knows its chat; without looking at those too, WhatsApp's
-            # repeating it would bring back what was erased.
-            if await tx.one(
-                "SELECT 1 FROM messages WHERE whatsapp_session_id = ? AND direction = 'inbound'"
-                " AND wa_id = ? AND (chat = ? OR erased_at IS NOT NULL)",
-                (session.id, wa_id, jid),
-            ):
-                return None
-            chat = await note_traffic(tx, self._ids, session, jid, sender, new.now_ms)
-            uuid = self._ids.next(new.now_ms)
-            [(key,)] = await tx.all(
-                f"{INSERT_MESSAGE} RETURNING id",
-                {
-                    "uuid": uuid,
-                    "workspace": session.workspace,
-                    "session": session.id,
-                    "chat_id": chat.id,
-                    "contact_id": None if chat.contact is None else chat.contact.id,
-                    "direction": Direction.INBOUND,
-                    "chat": jid,
-                    "sender": sender,
-                    "wa_id": wa_id,
-                    "kind": kind,
-                    "body": storable(new.body),
-                    "content": content_text(new.content),
-                    "state": MessageState.RECEIVED,
-                    "priority": Priority.CONVERSATION,
-                    "send_at": None,
-                    "expires": None,
-                    "now": new.now_ms,
-                    "sent": new.sent_ms,
-                },
-            )
-            if new.fetch:
-                await tx.change(
-                    "INSERT INTO media_downloads"
-                    " (message_id, workspace_id, whatsapp_session_id, created_at)"
-                    " VALUES (?, ?, ?, ?)",
-                    (key, session.workspace, session.id, new.now_ms),
-                )
-            await tx.change(
-                "UPDATE whatsapp_sessions SET last_activity_at = ? WHERE id = ?",
-                (new.now_ms, session.id),
-            )
-            await count(tx, session.id, RECEIVED)
-            payload = {
-                "message_id": uuid,
-                "chat_id": chat.uuid,
-                "contact_id": None if chat.contact is None else chat.contact.uuid,
+        session = await session_keys(tx.all, new.session_id)
+        # An erased message no longer knows its chat; without looking at those too, WhatsApp's
+        # repeating it would bring back what was erased.
+        if await tx.one(
+            "SELECT 1 FROM messages WHERE whatsapp_session_id = ? AND direction = 'inbound'"
+            " AND wa_id = ? AND (chat = ? OR erased_at IS NOT NULL)",
+            (session.id, wa_id, jid),
+        ):
+            return None
+        chat = await note_traffic(tx, self._ids, session, jid, sender, new.now_ms)
+        uuid = self._ids.next(new.now_ms)
+        [(key,)] = await tx.all(
+            f"{INSERT_MESSAGE} RETURNING id",
+            {
+                "uuid": uuid,
+                "workspace": session.workspace,
+                "session": session.id,
+                "chat_id": chat.id,
+                "contact_id": None if chat.contact is None else chat.contact.id,
+                "direction": Direction.INBOUND,
+                "chat": jid,
+                "sender": sender,
+                "wa_id": wa_id,
                 "kind": kind,
-            }
-            received = NewEvent(session=session, type=EventType.MESSAGE_RECEIVED, payload=payload)
-            await append_events(tx, self._ids, [received], new.now_ms)
-            return await stored_message(tx, uuid)
+                "body": storable(new.body),
+                "content": content_text(new.content),
+                "state": MessageState.RECEIVED,
+                "priority": Priority.CONVERSATION,
+                "send_at": None,
+                "expires": None,
+                "now": new.now_ms,
+                "sent": new.sent_ms,
+            },
+        )
+        if new.fetch:
+            await tx.change(
+                "INSERT INTO media_downloads"
+                " (message_id, workspace_id, whatsapp_session_id, created_at)"
+                " VALUES (?, ?, ?, ?)",
+                (key, session.workspace, session.id, new.now_ms),
+            )
+        await tx.change(
+            "UPDATE whatsapp_sessions SET last_activity_at = ? WHERE id = ?",
+            (new.now_ms, session.id),
+        )
+        await count(tx, session.id, RECEIVED)
+        payload = {
+            "message_id": uuid,
+            "chat_id": chat.uuid,
+            "contact_id": None if chat.contact is None else chat.contact.uuid,
+            "kind": kind,
+        }
+        received = NewEvent(session=session, type=EventType.MESSAGE_RECEIVED, payload=payload)
+        await append_events(tx, self._ids, [received], new.now_ms)
+        return await stored_message(tx, uuid)
 
     async def message(self, workspace_id: str, session_id: str, message_id: str) -> MessageRow:
         rows = await self._connections.read(

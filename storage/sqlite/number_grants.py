@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from storage.grants import MessageGrant, NumberLog
 from storage.messages import MessageState
+from storage.sqlite.transactions import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from storage.sqlite.connection import Connections, Row, Transaction
+    from storage.sqlite.connection import Connections
+    from storage.sqlite.transactions import Row, Transaction
 
 _RECORD: Final = (
     "INSERT INTO message_grants (number, key, boot_id, boot_at, created_at)"
@@ -81,24 +83,24 @@ class NumberGrantTable:
         )
         return not rows or MessageState(rows[0][0]) in _ON_ITS_WAY
 
-    async def record_message_grant(self, grant: MessageGrant) -> None:
-        async with self._connections.write() as tx:
-            await record_message_grant(tx, grant)
+    @transaction
+    async def record_message_grant(self, tx: Transaction, grant: MessageGrant) -> None:
+        await record_message_grant(tx, grant)
 
-    async def move_number_log(self, log: NumberLog) -> None:
-        async with self._connections.write() as tx:
-            await tx.many(
-                "UPDATE message_grants SET boot_id = ?, boot_at = ? WHERE number = ? AND key = ?",
-                [(g.boot_id, g.boot_ms, g.number, g.key) for g in log.grants],
-            )
-            await tx.change(
-                "UPDATE sending_numbers SET boot_id = ?, boot_at = ? WHERE number = ?",
-                (log.since_boot_id, log.since_boot_ms, log.number),
-            )
+    @transaction
+    async def move_number_log(self, tx: Transaction, log: NumberLog) -> None:
+        await tx.many(
+            "UPDATE message_grants SET boot_id = ?, boot_at = ? WHERE number = ? AND key = ?",
+            [(g.boot_id, g.boot_ms, g.number, g.key) for g in log.grants],
+        )
+        await tx.change(
+            "UPDATE sending_numbers SET boot_id = ?, boot_at = ? WHERE number = ?",
+            (log.since_boot_id, log.since_boot_ms, log.number),
+        )
 
-    async def drop_message_grants(self, number: str, before_boot_ms: int) -> None:
-        async with self._connections.write() as tx:
-            await tx.change(
-                "DELETE FROM message_grants WHERE number = ? AND boot_at < ?",
-                (number, before_boot_ms),
-            )
+    @transaction
+    async def drop_message_grants(self, tx: Transaction, number: str, before_boot_ms: int) -> None:
+        await tx.change(
+            "DELETE FROM message_grants WHERE number = ? AND boot_at < ?",
+            (number, before_boot_ms),
+        )

@@ -17,6 +17,7 @@ from storage.sqlite.receipts import (
     message_ref,
 )
 from storage.sqlite.rows import message_row, storable
+from storage.sqlite.transactions import transaction
 from storage.sqlite.turns import BLOCKING, due_message
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     from storage.grants import MessageGrant
     from storage.outbox import Due
-    from storage.sqlite.connection import Connections, Transaction
+    from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
+    from storage.sqlite.transactions import Transaction
 
 _BATCH: Final = 500  # ids per statement, below SQLite's limit of parameters
 _MAY_FAIL: Final = frozenset({MessageState.ACCEPTED, MessageState.SENDING, MessageState.UNKNOWN})
@@ -64,142 +66,145 @@ class OutboxTable:
         self._ids = ids
 
     async def due(self, session_id: str, now_ms: int, *, bulk_first: bool = False) -> Due:
-        return await due_message(self._connections.read, session_id, now_ms, bulk_first=bulk_first)
+        return await self._connections.look(
+            lambda query: due_message(query, session_id, now_ms, bulk_first=bulk_first)
+        )
 
-    async def claim(self, message_id: str, grant: MessageGrant, now_ms: int) -> MessageRow | None:
-        async with self._connections.write() as tx:
-            if await tx.change(_CLAIM, {"message": message_id, "now": now_ms}) == 0:
-                return None
-            await record_message_grant(tx, grant)
-            return await stored_message(tx, message_id)
+    @transaction
+    async def claim(
+        self, tx: Transaction, message_id: str, grant: MessageGrant, now_ms: int
+    ) -> MessageRow | None:
+        if await tx.change(_CLAIM, {"message": message_id, "now": now_ms}) == 0:
+            return None
+        await record_message_grant(tx, grant)
+        return await stored_message(tx, message_id)
 
-    async def claim_next(self, session_id: str, now_ms: int) -> MessageRow | None:
-        async with self._connections.write() as tx:
-            claimed = await tx.one(
-                "UPDATE messages SET state = 'sending', attempts = attempts + 1, updated_at = ?1,"
-                " attempted_at = ?1, error_code = NULL, error_detail = NULL WHERE id = ("
-                "SELECT m.id FROM messages AS m JOIN whatsapp_sessions AS s"
-                " ON s.id = m.whatsapp_session_id WHERE s.uuid = ?2 AND s.deleted_at IS NULL"
-                " AND s.is_active = 1 AND m.state = 'accepted' ORDER BY m.id LIMIT 1)"
-                " RETURNING uuid",
-                (now_ms, session_id),
-            )
-            return None if claimed is None else await stored_message(tx, claimed[0])
+    @transaction
+    async def claim_next(self, tx: Transaction, session_id: str, now_ms: int) -> MessageRow | None:
+        claimed = await tx.one(
+            "UPDATE messages SET state = 'sending', attempts = attempts + 1, updated_at = ?1,"
+            " attempted_at = ?1, error_code = NULL, error_detail = NULL WHERE id = ("
+            "SELECT m.id FROM messages AS m JOIN whatsapp_sessions AS s"
+            " ON s.id = m.whatsapp_session_id WHERE s.uuid = ?2 AND s.deleted_at IS NULL"
+            " AND s.is_active = 1 AND m.state = 'accepted' ORDER BY m.id LIMIT 1)"
+            " RETURNING uuid",
+            (now_ms, session_id),
+        )
+        return None if claimed is None else await stored_message(tx, claimed[0])
 
-    async def record_sent(self, message_id: str, ack: int, now_ms: int) -> MessageRow:
-        async with self._connections.write() as tx:
-            ref = await find_message(tx, message_id)
-            if ref is None or ref.state is MessageState.RECEIVED:
-                raise no_such_message(message_id)
-            event = await apply_ack(tx, ref, ack, now_ms)
-            if event is not None:
-                await tx.change(
-                    "UPDATE whatsapp_sessions SET last_activity_at = ? WHERE id = ?",
-                    (now_ms, ref.session.id),
-                )
-                await append_events(tx, self._ids, [event], now_ms)
-            return await stored_message(tx, message_id)
-
-    async def record_failed(
-        self, message_id: str, code: str, detail: str, now_ms: int
+    @transaction
+    async def record_sent(
+        self, tx: Transaction, message_id: str, ack: int, now_ms: int
     ) -> MessageRow:
-        async with self._connections.write() as tx:
-            ref = await find_message(tx, message_id)
-            if ref is not None and ref.state in _MAY_FAIL:
-                await self._end(tx, ref, MessageState.FAILED, (code, detail), now_ms)
-            return await stored_message(tx, message_id)
-
-    async def record_unknown(self, message_id: str, code: str, detail: str, now_ms: int) -> None:
-        async with self._connections.write() as tx:
-            ref = await find_message(tx, message_id)
-            if ref is not None and ref.state is MessageState.SENDING:
-                await self._end(tx, ref, MessageState.UNKNOWN, (code, detail), now_ms)
-
-    async def record_stuck(self, message_id: str, code: str, detail: str, now_ms: int) -> None:
-        async with self._connections.write() as tx:
-            ref = await find_message(tx, message_id)
-            if ref is None or ref.state is not MessageState.UNKNOWN:
-                return
-            if (await stored_message(tx, message_id)).error_code != code:
-                await self._end(tx, ref, MessageState.UNKNOWN, (code, detail), now_ms)
-
-    async def record_unsent(self, message_id: str, now_ms: int) -> None:
-        async with self._connections.write() as tx:
-            ref = await find_message(tx, message_id)
-            if ref is None or ref.state is not MessageState.SENDING:
-                return
-            again = (await stored_message(tx, message_id)).attempts > 1
-            if ref.erased and not again:
-                why = (ERASED_CODE, ERASED_DETAIL)
-                await self._end(tx, ref, MessageState.FAILED, why, now_ms)
-                return
+        ref = await find_message(tx, message_id)
+        if ref is None or ref.state is MessageState.RECEIVED:
+            raise no_such_message(message_id)
+        event = await apply_ack(tx, ref, ack, now_ms)
+        if event is not None:
             await tx.change(
-                "UPDATE messages SET state = ?, attempts = attempts - 1, updated_at = ?"
-                " WHERE id = ?",
-                (MessageState.UNKNOWN if again else MessageState.ACCEPTED, now_ms, ref.id),
+                "UPDATE whatsapp_sessions SET last_activity_at = ? WHERE id = ?",
+                (now_ms, ref.session.id),
             )
+            await append_events(tx, self._ids, [event], now_ms)
+        return await stored_message(tx, message_id)
 
-    async def record_expired(self, message_id: str, now_ms: int) -> None:
-        async with self._connections.write() as tx:
-            ref = await find_message(tx, message_id)
-            if ref is None or ref.state is not MessageState.UNKNOWN:
-                return
-            doubt = await tx.one(
-                "SELECT error_code FROM messages WHERE id = ? AND forgotten = 1", (ref.id,)
-            )
-            if doubt is None:
-                why = (EXPIRED_CODE, EXPIRED_DETAIL)
-                await self._end(tx, ref, MessageState.EXPIRED, why, now_ms)
-            elif doubt[0] != EXPIRED_CODE:
-                why = (EXPIRED_CODE, FORGOTTEN_DETAIL)
-                await self._end(tx, ref, MessageState.UNKNOWN, why, now_ms)
+    @transaction
+    async def record_failed(
+        self, tx: Transaction, message_id: str, code: str, detail: str, now_ms: int
+    ) -> MessageRow:
+        ref = await find_message(tx, message_id)
+        if ref is not None and ref.state in _MAY_FAIL:
+            await self._end(tx, ref, MessageState.FAILED, (code, detail), now_ms)
+        return await stored_message(tx, message_id)
 
-    async def record_restored(self, session_id: str, archived_ms: int, now_ms: int) -> int:
-        async with self._connections.write() as tx:
-            values: dict[str, object] = {
-                "session": session_id,
-                "archived": archived_ms,
-                "now": now_ms,
-            }
-            # Twice, so that each goes by its own index.
-            doubted = await tx.change(f"{_FORGET} AND state IN ('sending', 'unknown')", values)
-            again = await tx.change(f"{_FORGET} AND state = 'accepted' AND attempts > 0", values)
+    @transaction
+    async def record_unknown(
+        self, tx: Transaction, message_id: str, code: str, detail: str, now_ms: int
+    ) -> None:
+        ref = await find_message(tx, message_id)
+        if ref is not None and ref.state is MessageState.SENDING:
+            await self._end(tx, ref, MessageState.UNKNOWN, (code, detail), now_ms)
+
+    @transaction
+    async def record_stuck(
+        self, tx: Transaction, message_id: str, code: str, detail: str, now_ms: int
+    ) -> None:
+        ref = await find_message(tx, message_id)
+        if ref is None or ref.state is not MessageState.UNKNOWN:
+            return
+        if (await stored_message(tx, message_id)).error_code != code:
+            await self._end(tx, ref, MessageState.UNKNOWN, (code, detail), now_ms)
+
+    @transaction
+    async def record_unsent(self, tx: Transaction, message_id: str, now_ms: int) -> None:
+        ref = await find_message(tx, message_id)
+        if ref is None or ref.state is not MessageState.SENDING:
+            return
+        again = (await stored_message(tx, message_id)).attempts > 1
+        if ref.erased and not again:
+            why = (ERASED_CODE, ERASED_DETAIL)
+            await self._end(tx, ref, MessageState.FAILED, why, now_ms)
+            return
+        await tx.change(
+            "UPDATE messages SET state = ?, attempts = attempts - 1, updated_at = ? WHERE id = ?",
+            (MessageState.UNKNOWN if again else MessageState.ACCEPTED, now_ms, ref.id),
+        )
+
+    @transaction
+    async def record_expired(self, tx: Transaction, message_id: str, now_ms: int) -> None:
+        ref = await find_message(tx, message_id)
+        if ref is None or ref.state is not MessageState.UNKNOWN:
+            return
+        doubt = await tx.one(
+            "SELECT error_code FROM messages WHERE id = ? AND forgotten = 1", (ref.id,)
+        )
+        if doubt is None:
+            why = (EXPIRED_CODE, EXPIRED_DETAIL)
+            await self._end(tx, ref, MessageState.EXPIRED, why, now_ms)
+        elif doubt[0] != EXPIRED_CODE:
+            why = (EXPIRED_CODE, FORGOTTEN_DETAIL)
+            await self._end(tx, ref, MessageState.UNKNOWN, why, now_ms)
+
+    @transaction
+    async def record_restored(
+        self, tx: Transaction, session_id: str, archived_ms: int, now_ms: int
+    ) -> int:
+        values: dict[str, object] = {
+            "session": session_id,
+            "archived": archived_ms,
+            "now": now_ms,
+        }
+        # Twice, so that each goes by its own index.
+        doubted = await tx.change(f"{_FORGET} AND state IN ('sending', 'unknown')", values)
+        again = await tx.change(f"{_FORGET} AND state = 'accepted' AND attempts > 0", values)
         return doubted + again
 
     async def expire_messages(self, now_ms: int, limit: int = 100) -> int:
         late = "SELECT 1 FROM messages WHERE state = 'accepted' AND expires_at <= ? LIMIT 1"
         if not await self._connections.read(late, (now_ms,)):
             return 0  # most of the time, and nobody has to wait for it
-        async with self._connections.write() as tx:
-            rows = await tx.all(
-                f"SELECT {EVENT_REF} WHERE m.state = 'accepted' AND m.expires_at <= ?"
-                " ORDER BY m.expires_at LIMIT ?",
-                (now_ms, max(0, limit)),
-            )
-            for row in rows:
-                await self._expire(tx, message_ref(row), now_ms)
-        return len(rows)
+        return await self._expire_late(now_ms, max(0, limit))
 
+    @transaction
     async def record_acks(
-        self, session_id: str, wa_ids: Sequence[str], ack: int, now_ms: int
+        self, tx: Transaction, session_id: str, wa_ids: Sequence[str], ack: int, now_ms: int
     ) -> int:
         wanted = sorted({storable(wa_id) for wa_id in wa_ids})
         events = []
-        async with self._connections.write() as tx:
-            for start in range(0, len(wanted), _BATCH):
-                batch = wanted[start : start + _BATCH]
-                rows = await tx.all(
-                    f"SELECT {EVENT_REF} WHERE m.whatsapp_session_id ="  # noqa: S608 - marks only
-                    " (SELECT id FROM whatsapp_sessions WHERE uuid = ?)"
-                    " AND m.direction = 'outbound'"
-                    f" AND m.wa_id IN ({', '.join('?' * len(batch))})",
-                    (session_id, *batch),
-                )
-                for row in rows:
-                    event = await apply_ack(tx, message_ref(row), ack, now_ms)
-                    if event is not None:
-                        events.append(event)
-            await append_events(tx, self._ids, events, now_ms)
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
+            rows = await tx.all(
+                f"SELECT {EVENT_REF} WHERE m.whatsapp_session_id ="  # noqa: S608 - marks only
+                " (SELECT id FROM whatsapp_sessions WHERE uuid = ?)"
+                " AND m.direction = 'outbound'"
+                f" AND m.wa_id IN ({', '.join('?' * len(batch))})",
+                (session_id, *batch),
+            )
+            for row in rows:
+                event = await apply_ack(tx, message_ref(row), ack, now_ms)
+                if event is not None:
+                    events.append(event)
+        await append_events(tx, self._ids, events, now_ms)
         return len(events)
 
     async def unknown_messages(self, session_id: str, limit: int = 100) -> Sequence[MessageRow]:
@@ -208,6 +213,17 @@ class OutboxTable:
             (session_id, max(0, limit)),
         )
         return [message_row(row) for row in rows]
+
+    @transaction
+    async def _expire_late(self, tx: Transaction, now_ms: int, limit: int) -> int:
+        rows = await tx.all(
+            f"SELECT {EVENT_REF} WHERE m.state = 'accepted' AND m.expires_at <= ?"
+            " ORDER BY m.expires_at LIMIT ?",
+            (now_ms, limit),
+        )
+        for row in rows:
+            await self._expire(tx, message_ref(row), now_ms)
+        return len(rows)
 
     async def _expire(self, tx: Transaction, ref: MessageRef, now_ms: int) -> None:
         """An earlier attempt may have been sent: that it was not is for WhatsApp to say."""

@@ -21,12 +21,15 @@ from storage.sqlite.messages import SELECT_MESSAGE, no_such_message
 from storage.sqlite.outbox import ERASED_CODE, ERASED_DETAIL
 from storage.sqlite.receipts import EVENT_REF, message_event, message_ref
 from storage.sqlite.rows import message_row
+from storage.sqlite.transactions import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from storage.sqlite.connection import Connections, Row, Transaction
+    from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
+    from storage.sqlite.receipts import MessageRef
+    from storage.sqlite.transactions import Row, Transaction
 
 MEDIA: Final = "uuid, path, sha256, bytes"
 _SELECT: Final = (
@@ -126,49 +129,55 @@ class PrivacyTable:
     ) -> Erased:
         contact = await self._find(workspace_id, contact_id)
         key, pseudonym = int(contact[7]), f"erased:{contact_id}"
-        async with self._connections.write() as tx:
-            await _erase_row(tx, key, pseudonym, now_ms)
+        await self._connections.write(lambda tx: _erase_row(tx, key, pseudonym, now_ms))
         messages, media, after = 0, list[MediaPointer](), ""
         while True:
-            async with self._connections.write() as tx:
-                refs = [
-                    message_ref(row)
-                    for row in await tx.all(
-                        f"SELECT {EVENT_REF} WHERE m.contact_id = ? AND m.uuid > ?"
-                        " AND m.erased_at IS NULL ORDER BY m.uuid LIMIT ?",
-                        (key, after, max(1, batch)),
-                    )
-                ]
-                if not refs:
-                    break
-                after, messages = refs[-1].uuid, messages + len(refs)
-                for ref in refs:
-                    media += await _erase_message(tx, ref.id, pseudonym, now_ms)
-                events = [
-                    message_event(ref, MessageState.FAILED, code=ERASED_CODE)
-                    for ref in refs
-                    if ref.state is MessageState.ACCEPTED
-                ]
-                await append_events(tx, self._ids, events, now_ms)
+            refs, files = await self._erase_some(key, pseudonym, after, max(1, batch), now_ms)
+            if not refs:
+                break
+            after, messages = refs[-1].uuid, messages + len(refs)
+            media += files
         await self._connections.empty_log()
         return Erased(
             contact=await self.contact(workspace_id, contact_id), messages=messages, media=media
         )
 
-    async def record_media(self, new: NewMedia) -> MediaPointer:
-        async with self._connections.write() as tx:
-            found = await tx.one(
-                "SELECT id, workspace_id FROM messages WHERE uuid = ? AND erased_at IS NULL",
-                (new.message_id,),
-            )
-            if found is None:
-                raise no_such_message(new.message_id)
-            uuid = self._ids.next(new.now_ms)
-            await tx.change(
-                "INSERT INTO media (uuid, workspace_id, message_id, path, sha256, bytes,"
-                " created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (uuid, found[1], found[0], new.path, new.sha256, new.bytes, new.now_ms),
-            )
+    @transaction
+    async def _erase_some(
+        self, tx: Transaction, key: int, pseudonym: str, after: str, limit: int, now_ms: int
+    ) -> tuple[Sequence[MessageRef], Sequence[MediaPointer]]:
+        """Erase the next of a contact's messages; return them, and the files that they had."""
+        rows = await tx.all(
+            f"SELECT {EVENT_REF} WHERE m.contact_id = ? AND m.uuid > ?"
+            " AND m.erased_at IS NULL ORDER BY m.uuid LIMIT ?",
+            (key, after, limit),
+        )
+        refs = [message_ref(row) for row in rows]
+        media: list[MediaPointer] = []
+        for ref in refs:
+            media += await _erase_message(tx, ref.id, pseudonym, now_ms)
+        events = [
+            message_event(ref, MessageState.FAILED, code=ERASED_CODE)
+            for ref in refs
+            if ref.state is MessageState.ACCEPTED
+        ]
+        await append_events(tx, self._ids, events, now_ms)
+        return refs, media
+
+    @transaction
+    async def record_media(self, tx: Transaction, new: NewMedia) -> MediaPointer:
+        found = await tx.one(
+            "SELECT id, workspace_id FROM messages WHERE uuid = ? AND erased_at IS NULL",
+            (new.message_id,),
+        )
+        if found is None:
+            raise no_such_message(new.message_id)
+        uuid = self._ids.next(new.now_ms)
+        await tx.change(
+            "INSERT INTO media (uuid, workspace_id, message_id, path, sha256, bytes,"
+            " created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (uuid, found[1], found[0], new.path, new.sha256, new.bytes, new.now_ms),
+        )
         return MediaPointer(id=uuid, path=new.path, sha256=new.sha256, bytes=new.bytes)
 
     async def _find(self, workspace_id: str, contact_id: str) -> Row:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from storage.messages import MessageRow
     from storage.sqlite.connection import Connections
+    from storage.sqlite.transactions import Query
 
 _OF_SESSION: Final = "whatsapp_session_id = (SELECT id FROM whatsapp_sessions WHERE uuid = ?)"
 _WAITS: Final = "SELECT 1 FROM messages WHERE whatsapp_session_id = :session AND state = 'accepted'"
@@ -53,16 +54,20 @@ class QueueTable:
         return sorted(page, key=lambda m: (m.priority, m.send_at_ms or 0, m.id))
 
     async def waiting_before(self, message_id: str) -> int | None:
-        found = await self._connections.read(
-            "SELECT id, whatsapp_session_id, priority, send_at FROM messages"
-            " WHERE uuid = ? AND state = 'accepted'",
-            (message_id,),
-        )
-        if not found:
-            return None
-        key, session, priority, send_at = found[0]
-        rows = await self._connections.read(
-            f"SELECT count(*) FROM (SELECT 1 FROM ({_BEFORE}) LIMIT {MOST_BEFORE})",  # noqa: S608
-            {"id": key, "session": session, "priority": priority, "send_at": send_at},
-        )
-        return int(rows[0][0])
+        return await self._connections.look(lambda query: _waiting_before(query, message_id))
+
+
+async def _waiting_before(query: Query, message_id: str) -> int | None:
+    found = await query(
+        "SELECT id, whatsapp_session_id, priority, send_at FROM messages"
+        " WHERE uuid = ? AND state = 'accepted'",
+        (message_id,),
+    )
+    if not found:
+        return None
+    key, session, priority, send_at = found[0]
+    rows = await query(
+        f"SELECT count(*) FROM (SELECT 1 FROM ({_BEFORE}) LIMIT {MOST_BEFORE})",  # noqa: S608
+        {"id": key, "session": session, "priority": priority, "send_at": send_at},
+    )
+    return int(rows[0][0])

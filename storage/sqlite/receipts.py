@@ -15,7 +15,7 @@ from storage.sqlite.scope import SessionKeys
 from storage.sqlite.statistics import SENT, count, newly_sent
 
 if TYPE_CHECKING:
-    from storage.sqlite.connection import Row, Transaction
+    from storage.sqlite.transactions import Row, Transaction
 
 EVENT_REF: Final = (
     "m.id, m.uuid, m.state, m.kind, m.whatsapp_session_id, m.workspace_id, c.uuid, m.erased_at"

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final
 from storage.privacy import Purged
 from storage.sqlite.idempotency import purge_keys
 from storage.sqlite.privacy import MEDIA, media_pointer
+from storage.sqlite.transactions import transaction
 from storage.sqlite.uploads import UPLOAD_IS_WANTED
 
 if TYPE_CHECKING:
     from storage.sqlite.connection import Connections
+    from storage.sqlite.transactions import Transaction
 
 # CROSS JOIN keeps this order: each workspace with a time to live, then the oldest of its rows.
 _MESSAGES: Final = (
@@ -50,18 +52,18 @@ class RetentionTable:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    async def purge_expired(self, now_ms: int, limit: int = 500) -> Purged:
+    @transaction
+    async def purge_expired(self, tx: Transaction, now_ms: int, limit: int = 500) -> Purged:
         limit = max(1, limit)
         values: dict[str, object] = {"now": now_ms, "limit": limit}
         # One transaction for all: if it fails nothing was taken, and no file loses its pointer
         # without being returned.
-        async with self._connections.write() as tx:
-            messages = await tx.change(_MESSAGES, values)
-            media = list(await tx.all(_MEDIA, values))
-            media += await tx.all(_ORPHANS, {"now": now_ms, "limit": limit - len(media)})
-            events = await tx.change(_EVENTS, values)
-            most_keys = max(1, limit // _ITEMS_OF_A_KEY)
-            keys = await purge_keys(tx, now_ms, most_keys)
+        messages = await tx.change(_MESSAGES, values)
+        media = list(await tx.all(_MEDIA, values))
+        media += await tx.all(_ORPHANS, {"now": now_ms, "limit": limit - len(media)})
+        events = await tx.change(_EVENTS, values)
+        most_keys = max(1, limit // _ITEMS_OF_A_KEY)
+        keys = await purge_keys(tx, now_ms, most_keys)
         return Purged(
             messages=messages,
             events=events,

@@ -12,7 +12,7 @@ from storage.store import Desired, Provider, SessionRow, SessionStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from storage.sqlite.connection import Row
+    from storage.sqlite.transactions import Row
 
 # Written so that they also serve in RETURNING, where there is no join.
 SESSION_COLUMNS: Final = (

@@ -12,11 +12,7 @@ from storage.store import SessionInactive, SessionNotFound
 from storage.tenants import WorkspaceNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
-    from storage.sqlite.connection import Parameters, Row
-
-    Query = Callable[[str, Parameters], Awaitable[Sequence[Row]]]
+    from storage.sqlite.transactions import Query
 
 
 class SessionKeys(NamedTuple):

@@ -15,13 +15,15 @@ from storage.sqlite.scope import (
     own_session_keys,
 )
 from storage.sqlite.tenants import require_room_for_session
+from storage.sqlite.transactions import transaction
 from storage.store import Desired, Provider, SessionRow, SessionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from storage.sqlite.connection import Connections, Transaction
+    from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
+    from storage.sqlite.transactions import Transaction
 
 _SELECT: Final = f"SELECT {SESSION_COLUMNS} FROM whatsapp_sessions"  # noqa: S608 - constants only
 _OWN: Final = (
@@ -38,34 +40,39 @@ class SessionTable:
         self._connections = connections
         self._ids = ids
 
+    @transaction
     async def create_session(
-        self, workspace_id: str, name: str, now_ms: int, created_by: str | None = None
+        self,
+        tx: Transaction,
+        workspace_id: str,
+        name: str,
+        now_ms: int,
+        created_by: str | None = None,
     ) -> tuple[SessionRow, bool]:
-        async with self._connections.write() as tx:
-            found = await tx.one(f"{_OWN} AND session_id = ?", (workspace_id, name))
-            if found is not None:
-                return session_row(found), False
-            workspace = await require_room_for_session(tx, workspace_id)
-            maker = None if created_by is None else await own_key(tx.all, workspace, created_by)
-            [(key,)] = await tx.all(
-                "INSERT INTO whatsapp_sessions (uuid, workspace_id, session_id, desired, status,"
-                " reason, since_at, created_by, created_at, updated_at)"
-                " VALUES (:uuid, :workspace, :name, :desired, :status, 'created', :now, :maker,"
-                " :now, :now) RETURNING id",
-                {
-                    "uuid": self._ids.next(now_ms),
-                    "workspace": workspace,
-                    "name": name,
-                    "desired": Desired.STOPPED,
-                    "status": SessionStatus.DISCONNECTED,
-                    "maker": maker,
-                    "now": now_ms,
-                },
-            )
-            keys = SessionKeys(key, workspace)
-            created = {"provider": Provider.WEBJS}
-            await self._tell(tx, keys, EventType.SESSION_CREATED, created, now_ms)
-            return await _session(tx, keys), True
+        found = await tx.one(f"{_OWN} AND session_id = ?", (workspace_id, name))
+        if found is not None:
+            return session_row(found), False
+        workspace = await require_room_for_session(tx, workspace_id)
+        maker = None if created_by is None else await own_key(tx.all, workspace, created_by)
+        [(key,)] = await tx.all(
+            "INSERT INTO whatsapp_sessions (uuid, workspace_id, session_id, desired, status,"
+            " reason, since_at, created_by, created_at, updated_at)"
+            " VALUES (:uuid, :workspace, :name, :desired, :status, 'created', :now, :maker,"
+            " :now, :now) RETURNING id",
+            {
+                "uuid": self._ids.next(now_ms),
+                "workspace": workspace,
+                "name": name,
+                "desired": Desired.STOPPED,
+                "status": SessionStatus.DISCONNECTED,
+                "maker": maker,
+                "now": now_ms,
+            },
+        )
+        keys = SessionKeys(key, workspace)
+        created = {"provider": Provider.WEBJS}
+        await self._tell(tx, keys, EventType.SESSION_CREATED, created, now_ms)
+        return await _session(tx, keys), True
 
     async def session(self, workspace_id: str, session_id: str) -> SessionRow:
         rows = await self._connections.read(f"{_OWN} AND uuid = ?", (workspace_id, session_id))
@@ -104,52 +111,58 @@ class SessionTable:
         )
         return [session_row(row) for row in rows]
 
+    @transaction
     async def set_desired(
-        self, workspace_id: str, session_id: str, desired: Desired, now_ms: int
+        self, tx: Transaction, workspace_id: str, session_id: str, desired: Desired, now_ms: int
     ) -> SessionRow:
-        async with self._connections.write() as tx:
-            running = desired is Desired.RUNNING
-            find = active_session_keys if running else own_session_keys
-            keys = await find(tx.all, workspace_id, session_id)
-            await tx.change(
-                "UPDATE whatsapp_sessions SET desired = ?, updated_at = ? WHERE id = ?",
-                (desired, now_ms, keys.id),
-            )
-            return await _session(tx, keys)
+        running = desired is Desired.RUNNING
+        find = active_session_keys if running else own_session_keys
+        keys = await find(tx.all, workspace_id, session_id)
+        await tx.change(
+            "UPDATE whatsapp_sessions SET desired = ?, updated_at = ? WHERE id = ?",
+            (desired, now_ms, keys.id),
+        )
+        return await _session(tx, keys)
 
     # ---- numbers ----
 
-    async def set_primary(self, workspace_id: str, session_id: str, now_ms: int) -> SessionRow:
-        async with self._connections.write() as tx:
-            keys = await active_session_keys(tx.all, workspace_id, session_id)
-            before = await tx.one(
-                "SELECT id FROM whatsapp_sessions WHERE workspace_id = ? AND is_primary = 1"
-                " AND deleted_at IS NULL",
-                (keys.workspace,),
-            )
-            if before is None or before[0] != keys.id:
-                if before is not None:
-                    former = SessionKeys(before[0], keys.workspace)
-                    await self._set_primary(tx, former, now_ms, is_primary=False)
-                await self._set_primary(tx, keys, now_ms, is_primary=True)
-            return await _session(tx, keys)
+    @transaction
+    async def set_primary(
+        self, tx: Transaction, workspace_id: str, session_id: str, now_ms: int
+    ) -> SessionRow:
+        keys = await active_session_keys(tx.all, workspace_id, session_id)
+        before = await tx.one(
+            "SELECT id FROM whatsapp_sessions WHERE workspace_id = ? AND is_primary = 1"
+            " AND deleted_at IS NULL",
+            (keys.workspace,),
+        )
+        if before is None or before[0] != keys.id:
+            if before is not None:
+                former = SessionKeys(before[0], keys.workspace)
+                await self._set_primary(tx, former, now_ms, is_primary=False)
+            await self._set_primary(tx, keys, now_ms, is_primary=True)
+        return await _session(tx, keys)
 
-    async def deactivate(self, workspace_id: str, session_id: str, now_ms: int) -> SessionRow:
-        async with self._connections.write() as tx:
-            keys = await own_session_keys(tx.all, workspace_id, session_id)
-            before = await _session(tx, keys)
-            if before.is_primary:
-                await self._set_primary(tx, keys, now_ms, is_primary=False)
-            if before.is_active:
-                await self._set_active(tx, keys, now_ms, is_active=False)
-            return await _session(tx, keys)
+    @transaction
+    async def deactivate(
+        self, tx: Transaction, workspace_id: str, session_id: str, now_ms: int
+    ) -> SessionRow:
+        keys = await own_session_keys(tx.all, workspace_id, session_id)
+        before = await _session(tx, keys)
+        if before.is_primary:
+            await self._set_primary(tx, keys, now_ms, is_primary=False)
+        if before.is_active:
+            await self._set_active(tx, keys, now_ms, is_active=False)
+        return await _session(tx, keys)
 
-    async def activate(self, workspace_id: str, session_id: str, now_ms: int) -> SessionRow:
-        async with self._connections.write() as tx:
-            keys = await own_session_keys(tx.all, workspace_id, session_id)
-            if not (await _session(tx, keys)).is_active:
-                await self._set_active(tx, keys, now_ms, is_active=True)
-            return await _session(tx, keys)
+    @transaction
+    async def activate(
+        self, tx: Transaction, workspace_id: str, session_id: str, now_ms: int
+    ) -> SessionRow:
+        keys = await own_session_keys(tx.all, workspace_id, session_id)
+        if not (await _session(tx, keys)).is_active:
+            await self._set_active(tx, keys, now_ms, is_active=True)
+        return await _session(tx, keys)
 
     async def qr_code(self, workspace_id: str, session_id: str) -> str | None:
         read = self._connections.read

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from storage.sqlite.connection import Transaction
+    from storage.sqlite.transactions import Transaction
 
 SENT: Final = "messages_sent"
 RECEIVED: Final = "messages_received"

@@ -11,13 +11,15 @@ from storage.sqlite.receipts import EVENT_REF, message_event, message_ref
 from storage.sqlite.rows import storable
 from storage.sqlite.scope import SessionKeys, no_such_session, session_keys
 from storage.sqlite.statistics import linked, moved
+from storage.sqlite.transactions import transaction
 from storage.store import Desired, SessionStatus, StatusChange
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from storage.sqlite.connection import Connections, Parameters, Transaction
+    from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
+    from storage.sqlite.transactions import Parameters, Transaction
 
 _LIVE: Final = (
     SessionStatus.QR_SCANNING,
@@ -33,149 +35,153 @@ class StatusTable:
         self._connections = connections
         self._ids = ids
 
-    async def next_incarnation(self, session_id: str) -> int:
-        async with self._connections.write() as tx:
-            row = await tx.one(
-                "UPDATE whatsapp_sessions SET incarnation = incarnation + 1, sequence = 0"
-                " WHERE uuid = ? AND deleted_at IS NULL RETURNING incarnation",
-                (session_id,),
-            )
-            if row is None:
-                raise no_such_session(session_id)
+    @transaction
+    async def next_incarnation(self, tx: Transaction, session_id: str) -> int:
+        row = await tx.one(
+            "UPDATE whatsapp_sessions SET incarnation = incarnation + 1, sequence = 0"
+            " WHERE uuid = ? AND deleted_at IS NULL RETURNING incarnation",
+            (session_id,),
+        )
+        if row is None:
+            raise no_such_session(session_id)
         return int(row[0])
 
-    async def record_status(self, change: StatusChange) -> bool:
-        async with self._connections.write() as tx:
-            before = await tx.one(
-                "SELECT id, workspace_id, status, reason, detail, incarnation, sequence, metadata,"
-                " since_at"
-                " FROM whatsapp_sessions WHERE uuid = ? AND deleted_at IS NULL",
-                (change.session_id,),
-            )
-            if before is None:
-                raise no_such_session(change.session_id)
-            if (before[5], before[6]) >= (change.incarnation, change.sequence):
-                return False
-            detail = storable(change.detail)
-            await tx.change(
-                "UPDATE whatsapp_sessions SET status = :status, reason = :reason, detail = :detail,"
-                " since_at = :since, updated_at = :since, incarnation = :incarnation,"
-                " sequence = :sequence, desired = coalesce(:desired, desired),"
-                " phone_number = coalesce(:phone_number, phone_number),"
-                " qr_code = iif(:status = 'qr_scanning', qr_code, NULL),"
-                " last_connected_at = CASE WHEN :status = 'connected' AND status <> 'connected'"
-                " THEN :since ELSE last_connected_at END, metadata = :metadata WHERE id = :id",
-                {
-                    "id": before[0],
-                    "status": change.status,
-                    "reason": change.reason,
-                    "detail": detail,
-                    "since": change.since_ms,
-                    "incarnation": change.incarnation,
-                    "sequence": change.sequence,
-                    "desired": change.desired,
-                    "phone_number": storable(change.phone_number),
-                    "metadata": moved(
-                        linked(before[7], change.status, change.reason),
-                        before[2],
-                        change.status,
-                        change.since_ms - before[8],
-                    ),
-                },
-            )
-            if tuple(before[2:5]) != (change.status, change.reason, detail):
-                keys = SessionKeys(before[0], before[1])
-                event = _status_event(keys, before[2], change.status, change.reason, detail)
-                await append_events(tx, self._ids, [event], change.since_ms)
+    @transaction
+    async def record_status(self, tx: Transaction, change: StatusChange) -> bool:
+        before = await tx.one(
+            "SELECT id, workspace_id, status, reason, detail, incarnation, sequence, metadata,"
+            " since_at"
+            " FROM whatsapp_sessions WHERE uuid = ? AND deleted_at IS NULL",
+            (change.session_id,),
+        )
+        if before is None:
+            raise no_such_session(change.session_id)
+        if (before[5], before[6]) >= (change.incarnation, change.sequence):
+            return False
+        detail = storable(change.detail)
+        await tx.change(
+            "UPDATE whatsapp_sessions SET status = :status, reason = :reason, detail = :detail,"
+            " since_at = :since, updated_at = :since, incarnation = :incarnation,"
+            " sequence = :sequence, desired = coalesce(:desired, desired),"
+            " phone_number = coalesce(:phone_number, phone_number),"
+            " qr_code = iif(:status = 'qr_scanning', qr_code, NULL),"
+            " last_connected_at = CASE WHEN :status = 'connected' AND status <> 'connected'"
+            " THEN :since ELSE last_connected_at END, metadata = :metadata WHERE id = :id",
+            {
+                "id": before[0],
+                "status": change.status,
+                "reason": change.reason,
+                "detail": detail,
+                "since": change.since_ms,
+                "incarnation": change.incarnation,
+                "sequence": change.sequence,
+                "desired": change.desired,
+                "phone_number": storable(change.phone_number),
+                "metadata": moved(
+                    linked(before[7], change.status, change.reason),
+                    before[2],
+                    change.status,
+                    change.since_ms - before[8],
+                ),
+            },
+        )
+        if tuple(before[2:5]) != (change.status, change.reason, detail):
+            keys = SessionKeys(before[0], before[1])
+            event = _status_event(keys, before[2], change.status, change.reason, detail)
+            await append_events(tx, self._ids, [event], change.since_ms)
         return True
 
-    async def record_qr_code(self, session_id: str, sealed: str | None, now_ms: int) -> None:
-        async with self._connections.write() as tx:
-            keys = await session_keys(tx.all, session_id)
-            await tx.change(
-                "UPDATE whatsapp_sessions SET qr_code = ?, updated_at = ? WHERE id = ?",
-                (sealed, now_ms, keys.id),
-            )
+    @transaction
+    async def record_qr_code(
+        self, tx: Transaction, session_id: str, sealed: str | None, now_ms: int
+    ) -> None:
+        keys = await session_keys(tx.all, session_id)
+        await tx.change(
+            "UPDATE whatsapp_sessions SET qr_code = ?, updated_at = ? WHERE id = ?",
+            (sealed, now_ms, keys.id),
+        )
 
-    async def delete_session(self, session_id: str, now_ms: int) -> None:
-        async with self._connections.write() as tx:
-            keys = await session_keys(tx.all, session_id)
-            await tx.change(
-                "UPDATE whatsapp_sessions SET deleted_at = :now, updated_at = :now,"
-                " desired = :desired, is_primary = 0, qr_code = NULL WHERE id = :id",
-                {"now": now_ms, "desired": Desired.STOPPED, "id": keys.id},
-            )
-            # What can't be sent any more gets an end that says so.
-            ended = await _end_messages(
-                tx,
-                "m.state = 'accepted' AND m.whatsapp_session_id = ?",
-                (keys.id,),
-                MessageState.FAILED,
-                ("session_deleted", "The session was deleted before the message's turn.", now_ms),
-            )
-            ended += await _end_messages(
-                tx,
-                "m.state = 'sending' AND m.whatsapp_session_id = ?",
-                (keys.id,),
-                MessageState.UNKNOWN,
-                ("session_deleted", "The session was deleted while it was being sent.", now_ms),
-            )
-            deleted = NewEvent(session=keys, type=EventType.SESSION_DELETED, payload={})
-            await append_events(tx, self._ids, [*ended, deleted], now_ms)
+    @transaction
+    async def delete_session(self, tx: Transaction, session_id: str, now_ms: int) -> None:
+        keys = await session_keys(tx.all, session_id)
+        await tx.change(
+            "UPDATE whatsapp_sessions SET deleted_at = :now, updated_at = :now,"
+            " desired = :desired, is_primary = 0, qr_code = NULL WHERE id = :id",
+            {"now": now_ms, "desired": Desired.STOPPED, "id": keys.id},
+        )
+        # What can't be sent any more gets an end that says so.
+        ended = await _end_messages(
+            tx,
+            "m.state = 'accepted' AND m.whatsapp_session_id = ?",
+            (keys.id,),
+            MessageState.FAILED,
+            ("session_deleted", "The session was deleted before the message's turn.", now_ms),
+        )
+        ended += await _end_messages(
+            tx,
+            "m.state = 'sending' AND m.whatsapp_session_id = ?",
+            (keys.id,),
+            MessageState.UNKNOWN,
+            ("session_deleted", "The session was deleted while it was being sent.", now_ms),
+        )
+        deleted = NewEvent(session=keys, type=EventType.SESSION_DELETED, payload={})
+        await append_events(tx, self._ids, [*ended, deleted], now_ms)
 
-    async def settle_after_boot(self, reason: str, transient: Collection[str], now_ms: int) -> int:
+    @transaction
+    async def settle_after_boot(
+        self, tx: Transaction, reason: str, transient: Collection[str], now_ms: int
+    ) -> int:
         live = ", ".join("?" * len(_LIVE))
         middle = ", ".join("?" * len(transient))
-        async with self._connections.write() as tx:
-            left = await tx.all(
-                "SELECT id, workspace_id, status, metadata FROM whatsapp_sessions"  # noqa: S608 - marks only
-                f" WHERE deleted_at IS NULL AND provider_type = 'webjs' AND (status IN ({live})"
-                f" OR (status = 'disconnected' AND reason IN ({middle})))",
-                (*_LIVE, *transient),
-            )
-            now = SessionStatus.DISCONNECTED
-            await tx.many(
-                "UPDATE whatsapp_sessions SET status = ?, reason = ?, detail = NULL,"
-                " qr_code = NULL, since_at = ?, updated_at = ?, metadata = ? WHERE id = ?",
-                # How long it was connected is not known: that life ended unseen.
-                [
-                    (now, reason, now_ms, now_ms, moved(metadata, status, now, 0), key)
-                    for key, _, status, metadata in left
-                ],
-            )
-            settled = [
-                _status_event(SessionKeys(key, workspace), status, now, reason, None)
-                for key, workspace, status, _ in left
-            ]
-            ended = await _end_messages(
-                tx,
-                "m.state = 'sending'",
-                (),
-                MessageState.UNKNOWN,
-                (
-                    reason,
-                    "wafleet ended after the hand-over, before WhatsApp's answer was known.",
-                    now_ms,
-                ),
-            )
-            await append_events(tx, self._ids, [*settled, *ended], now_ms)
+        left = await tx.all(
+            "SELECT id, workspace_id, status, metadata FROM whatsapp_sessions"  # noqa: S608 - marks only
+            f" WHERE deleted_at IS NULL AND provider_type = 'webjs' AND (status IN ({live})"
+            f" OR (status = 'disconnected' AND reason IN ({middle})))",
+            (*_LIVE, *transient),
+        )
+        now = SessionStatus.DISCONNECTED
+        await tx.many(
+            "UPDATE whatsapp_sessions SET status = ?, reason = ?, detail = NULL,"
+            " qr_code = NULL, since_at = ?, updated_at = ?, metadata = ? WHERE id = ?",
+            # How long it was connected is not known: that life ended unseen.
+            [
+                (now, reason, now_ms, now_ms, moved(metadata, status, now, 0), key)
+                for key, _, status, metadata in left
+            ],
+        )
+        settled = [
+            _status_event(SessionKeys(key, workspace), status, now, reason, None)
+            for key, workspace, status, _ in left
+        ]
+        ended = await _end_messages(
+            tx,
+            "m.state = 'sending'",
+            (),
+            MessageState.UNKNOWN,
+            (
+                reason,
+                "wafleet ended after the hand-over, before WhatsApp's answer was known.",
+                now_ms,
+            ),
+        )
+        await append_events(tx, self._ids, [*settled, *ended], now_ms)
         return len(left)
 
-    async def doubt_sending(self, session_id: str, now_ms: int) -> int:
-        async with self._connections.write() as tx:
-            ended = await _end_messages(
-                tx,
-                "m.state = 'sending' AND m.whatsapp_session_id ="
-                " (SELECT id FROM whatsapp_sessions WHERE uuid = ?)",
-                (session_id,),
-                MessageState.UNKNOWN,
-                (
-                    "session_ended",
-                    "The session ended after the hand-over, before WhatsApp's answer was written.",
-                    now_ms,
-                ),
-            )
-            await append_events(tx, self._ids, ended, now_ms)
+    @transaction
+    async def doubt_sending(self, tx: Transaction, session_id: str, now_ms: int) -> int:
+        ended = await _end_messages(
+            tx,
+            "m.state = 'sending' AND m.whatsapp_session_id ="
+            " (SELECT id FROM whatsapp_sessions WHERE uuid = ?)",
+            (session_id,),
+            MessageState.UNKNOWN,
+            (
+                "session_ended",
+                "The session ended after the hand-over, before WhatsApp's answer was written.",
+                now_ms,
+            ),
+        )
+        await append_events(tx, self._ids, ended, now_ms)
         return len(ended)
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from storage.sqlite.scope import no_such_workspace, workspace_key
+from storage.sqlite.transactions import transaction
 from storage.tenants import (
     DEFAULT,
     NameTaken,
@@ -22,8 +23,9 @@ from storage.tenants import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from storage.sqlite.connection import Connections, Row, Transaction
+    from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
+    from storage.sqlite.transactions import Row, Transaction
 
 _DAY_MS: Final = 86_400_000
 _PLAN: Final = "SELECT uuid, name, metadata, created_at FROM subscription_plans"
@@ -51,31 +53,35 @@ class TenantTable:
 
     # ---- plans ----
 
-    async def create_plan(self, name: str, limits: PlanLimits, now_ms: int) -> PlanRecord:
-        async with self._connections.write() as tx:
-            if await tx.one("SELECT 1 FROM subscription_plans WHERE name = ?", (name,)):
-                raise NameTaken(f"There is a plan {name} already; choose another name.")
-            await tx.change(
-                "INSERT INTO subscription_plans (uuid, name, metadata, created_at, updated_at)"
-                " VALUES (:uuid, :name, :limits, :now, :now)",
-                {
-                    "uuid": self._ids.next(now_ms),
-                    "name": name,
-                    "limits": json.dumps(asdict(limits)),
-                    "now": now_ms,
-                },
-            )
-            return await _plan(tx, name)
+    @transaction
+    async def create_plan(
+        self, tx: Transaction, name: str, limits: PlanLimits, now_ms: int
+    ) -> PlanRecord:
+        if await tx.one("SELECT 1 FROM subscription_plans WHERE name = ?", (name,)):
+            raise NameTaken(f"There is a plan {name} already; choose another name.")
+        await tx.change(
+            "INSERT INTO subscription_plans (uuid, name, metadata, created_at, updated_at)"
+            " VALUES (:uuid, :name, :limits, :now, :now)",
+            {
+                "uuid": self._ids.next(now_ms),
+                "name": name,
+                "limits": json.dumps(asdict(limits)),
+                "now": now_ms,
+            },
+        )
+        return await _plan(tx, name)
 
-    async def set_plan_limits(self, name: str, limits: PlanLimits, now_ms: int) -> PlanRecord:
-        async with self._connections.write() as tx:
-            # A patch, so that what else stands in the metadata stays; null takes a limit out.
-            await tx.change(
-                "UPDATE subscription_plans SET metadata = json_patch(metadata, ?), updated_at = ?"
-                " WHERE name = ?",
-                (json.dumps(asdict(limits)), now_ms, name),
-            )
-            return await _plan(tx, name)
+    @transaction
+    async def set_plan_limits(
+        self, tx: Transaction, name: str, limits: PlanLimits, now_ms: int
+    ) -> PlanRecord:
+        # A patch, so that what else stands in the metadata stays; null takes a limit out.
+        await tx.change(
+            "UPDATE subscription_plans SET metadata = json_patch(metadata, ?), updated_at = ?"
+            " WHERE name = ?",
+            (json.dumps(asdict(limits)), now_ms, name),
+        )
+        return await _plan(tx, name)
 
     async def plans(self) -> Sequence[PlanRecord]:
         rows = await self._connections.read(f"{_PLAN} ORDER BY name")
@@ -83,19 +89,19 @@ class TenantTable:
 
     # ---- workspaces ----
 
+    @transaction
     async def create_workspace(
-        self, name: str, now_ms: int, plan: str = DEFAULT
+        self, tx: Transaction, name: str, now_ms: int, plan: str = DEFAULT
     ) -> WorkspaceRecord:
-        async with self._connections.write() as tx:
-            if await tx.one("SELECT 1 FROM workspaces WHERE name = ?", (name,)):
-                raise NameTaken(f"There is a workspace {name} already; choose another name.")
-            uuid = self._ids.next(now_ms)
-            await tx.change(
-                "INSERT INTO workspaces (uuid, name, subscription_plan_id, created_at, updated_at)"
-                " VALUES (:uuid, :name, :plan, :now, :now)",
-                {"uuid": uuid, "name": name, "plan": await _plan_key(tx, plan), "now": now_ms},
-            )
-            return await _workspace(tx, uuid)
+        if await tx.one("SELECT 1 FROM workspaces WHERE name = ?", (name,)):
+            raise NameTaken(f"There is a workspace {name} already; choose another name.")
+        uuid = self._ids.next(now_ms)
+        await tx.change(
+            "INSERT INTO workspaces (uuid, name, subscription_plan_id, created_at, updated_at)"
+            " VALUES (:uuid, :name, :plan, :now, :now)",
+            {"uuid": uuid, "name": name, "plan": await _plan_key(tx, plan), "now": now_ms},
+        )
+        return await _workspace(tx, uuid)
 
     async def workspace(self, workspace_id: str) -> WorkspaceRecord:
         rows = await self._connections.read(f"{_WORKSPACE} WHERE w.uuid = ?", (workspace_id,))
@@ -117,31 +123,33 @@ class TenantTable:
         )
         return [_workspace_record(row) for row in rows]
 
-    async def set_plan(self, workspace_id: str, plan: str, now_ms: int) -> WorkspaceRecord:
-        async with self._connections.write() as tx:
-            await workspace_key(tx.all, workspace_id)
-            await tx.change(
-                "UPDATE workspaces SET subscription_plan_id = ?, updated_at = ? WHERE uuid = ?",
-                (await _plan_key(tx, plan), now_ms, workspace_id),
-            )
-            return await _workspace(tx, workspace_id)
-
-    async def set_retention(
-        self, workspace_id: str, retention: Retention, now_ms: int
+    @transaction
+    async def set_plan(
+        self, tx: Transaction, workspace_id: str, plan: str, now_ms: int
     ) -> WorkspaceRecord:
-        async with self._connections.write() as tx:
-            await tx.change(
-                "UPDATE workspaces SET message_ttl = ?, media_ttl = ?, event_ttl = ?,"
-                " updated_at = ? WHERE uuid = ?",
-                (
-                    retention.messages_ms,
-                    retention.media_ms,
-                    retention.events_ms,
-                    now_ms,
-                    workspace_id,
-                ),
-            )
-            return await _workspace(tx, workspace_id)
+        await workspace_key(tx.all, workspace_id)
+        await tx.change(
+            "UPDATE workspaces SET subscription_plan_id = ?, updated_at = ? WHERE uuid = ?",
+            (await _plan_key(tx, plan), now_ms, workspace_id),
+        )
+        return await _workspace(tx, workspace_id)
+
+    @transaction
+    async def set_retention(
+        self, tx: Transaction, workspace_id: str, retention: Retention, now_ms: int
+    ) -> WorkspaceRecord:
+        await tx.change(
+            "UPDATE workspaces SET message_ttl = ?, media_ttl = ?, event_ttl = ?,"
+            " updated_at = ? WHERE uuid = ?",
+            (
+                retention.messages_ms,
+                retention.media_ms,
+                retention.events_ms,
+                now_ms,
+                workspace_id,
+            ),
+        )
+        return await _workspace(tx, workspace_id)
 
     async def usage(self, workspace_id: str, now_ms: int) -> Usage:
         rows = await self._connections.read(

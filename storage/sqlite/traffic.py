@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from storage.sqlite.connection import Transaction
     from storage.sqlite.ids import MonotonicIds
     from storage.sqlite.scope import SessionKeys
+    from storage.sqlite.transactions import Transaction
 
 _PEOPLE: Final = frozenset({"c.us", "lid", "s.whatsapp.net"})
 _NUMBERED: Final = frozenset({"c.us", "s.whatsapp.net"})

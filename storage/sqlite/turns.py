@@ -16,8 +16,7 @@ from storage.sqlite.rows import MESSAGE_COLUMNS, MESSAGES, message_row
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from storage.sqlite.connection import Row
-    from storage.sqlite.scope import Query
+    from storage.sqlite.transactions import Query, Row
 
 BLOCKING: Final = (
     "SELECT 1 FROM messages AS b WHERE b.whatsapp_session_id = m.whatsapp_session_id"

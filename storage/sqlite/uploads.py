@@ -8,11 +8,13 @@ from storage.media_index import MediaNotFound
 from storage.sqlite.privacy import media_pointer
 from storage.sqlite.rows import storable
 from storage.sqlite.scope import workspace_key
+from storage.sqlite.transactions import transaction
 from storage.uploads import KEEP_MS, Upload, UploadRecord
 
 if TYPE_CHECKING:
     from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
+    from storage.sqlite.transactions import Transaction
     from storage.uploads import NewUpload
 
 _SELECT: Final = (
@@ -40,27 +42,27 @@ class UploadTable:
         self._connections = connections
         self._ids = ids
 
-    async def record_upload(self, new: NewUpload) -> Upload:
+    @transaction
+    async def record_upload(self, tx: Transaction, new: NewUpload) -> Upload:
         facts = new.facts
         filename = storable(new.filename)
-        async with self._connections.write() as tx:
-            workspace = await workspace_key(tx.all, new.workspace_id)
-            uuid = self._ids.next(new.now_ms)
-            [(key,)] = await tx.all(
-                "INSERT INTO media (uuid, workspace_id, message_id, path, sha256, bytes,"
-                " created_at) VALUES (?, ?, NULL, ?, ?, ?, ?) RETURNING id",
-                (uuid, workspace, new.path, new.sha256, new.bytes, new.now_ms),
-            )
-            await tx.change(
-                "INSERT INTO uploads (media_id, workspace_id, mimetype, filename, size, problem,"
-                " expires_at) SELECT ?1, w.id, ?2, ?3, ?4, ?5,"
-                " ?6 + min(?7, coalesce(w.media_ttl, ?7))"
-                " FROM workspaces AS w WHERE w.id = ?8",
-                (
-                    *(key, facts.mimetype, filename, facts.size, facts.problem),
-                    *(new.now_ms, KEEP_MS, workspace),
-                ),
-            )
+        workspace = await workspace_key(tx.all, new.workspace_id)
+        uuid = self._ids.next(new.now_ms)
+        [(key,)] = await tx.all(
+            "INSERT INTO media (uuid, workspace_id, message_id, path, sha256, bytes,"
+            " created_at) VALUES (?, ?, NULL, ?, ?, ?, ?) RETURNING id",
+            (uuid, workspace, new.path, new.sha256, new.bytes, new.now_ms),
+        )
+        await tx.change(
+            "INSERT INTO uploads (media_id, workspace_id, mimetype, filename, size, problem,"
+            " expires_at) SELECT ?1, w.id, ?2, ?3, ?4, ?5,"
+            " ?6 + min(?7, coalesce(w.media_ttl, ?7))"
+            " FROM workspaces AS w WHERE w.id = ?8",
+            (
+                *(key, facts.mimetype, filename, facts.size, facts.problem),
+                *(new.now_ms, KEEP_MS, workspace),
+            ),
+        )
         return Upload(
             id=uuid,
             workspace_id=new.workspace_id,

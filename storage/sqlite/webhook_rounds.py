@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from storage.sqlite.events import EVENT_COLUMNS, event_row
 from storage.sqlite.rows import MESSAGE_COLUMNS, MESSAGES, message_row
+from storage.sqlite.transactions import transaction
 from storage.sqlite.webhooks import (
     SELECT_WEBHOOKS,
     WAITING_COLUMNS,
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from storage.events import EventRow
     from storage.messages import MessageRow
-    from storage.sqlite.connection import Connections, Transaction
+    from storage.sqlite.connection import Connections
+    from storage.sqlite.transactions import Transaction
     from storage.webhooks import NewAttempt, Round, Waiting, WebhookRecord
 
 _WAITING_OF_IT: Final = (
@@ -92,26 +94,26 @@ class WebhookRoundTable:
         )
         return {row[0]: message_row(row) for row in rows}
 
-    async def record_round(self, webhook_id: str, done: Round, now_ms: int) -> bool:
-        async with self._connections.write() as tx:
-            row = await tx.one(
-                "UPDATE webhooks SET place = coalesce(?, place), failing_since = ?,"
-                " disabled = coalesce(?, disabled) WHERE uuid = ? RETURNING workspace_id, id",
-                (done.place, done.failing_since_ms, done.disabled, webhook_id),
-            )
-            if row is None:
-                return False
-            workspace, key = int(row[0]), int(row[1])
-            taken = [(key, event) for event in done.taken]
-            if taken:
-                await tx.many(
-                    "DELETE FROM webhook_events WHERE webhook_id = ? AND event = ?", taken
-                )
-            if done.waiting:
-                await tx.many(_PUT, [_put_row(workspace, key, waiting) for waiting in done.waiting])
-            if done.hasten:
-                await hasten(tx, key, now_ms)
-            await _note(tx, workspace, key, done.attempts)
+    @transaction
+    async def record_round(
+        self, tx: Transaction, webhook_id: str, done: Round, now_ms: int
+    ) -> bool:
+        row = await tx.one(
+            "UPDATE webhooks SET place = coalesce(?, place), failing_since = ?,"
+            " disabled = coalesce(?, disabled) WHERE uuid = ? RETURNING workspace_id, id",
+            (done.place, done.failing_since_ms, done.disabled, webhook_id),
+        )
+        if row is None:
+            return False
+        workspace, key = int(row[0]), int(row[1])
+        taken = [(key, event) for event in done.taken]
+        if taken:
+            await tx.many("DELETE FROM webhook_events WHERE webhook_id = ? AND event = ?", taken)
+        if done.waiting:
+            await tx.many(_PUT, [_put_row(workspace, key, waiting) for waiting in done.waiting])
+        if done.hasten:
+            await hasten(tx, key, now_ms)
+        await _note(tx, workspace, key, done.attempts)
         return True
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from storage.sqlite.scope import own_session_keys, workspace_key
 from storage.sqlite.tenants import require_room_for_webhook
+from storage.sqlite.transactions import transaction
 from storage.webhooks import (
     REPLAY,
     AttemptRow,
@@ -20,9 +21,9 @@ from storage.webhooks import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from storage.sqlite.connection import Connections, Row, Transaction
+    from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
-    from storage.sqlite.scope import Query
+    from storage.sqlite.transactions import Query, Row, Transaction
     from storage.webhooks import NewWebhook, WebhookChange
 
 SELECT_WEBHOOKS: Final = (
@@ -43,33 +44,33 @@ class WebhookTable:
         self._connections = connections
         self._ids = ids
 
+    @transaction
     async def create_webhook(
-        self, workspace_id: str, new: NewWebhook, now_ms: int
+        self, tx: Transaction, workspace_id: str, new: NewWebhook, now_ms: int
     ) -> WebhookRecord:
-        async with self._connections.write() as tx:
-            workspace = await require_room_for_webhook(tx, workspace_id)
-            session = None
-            if new.session_id is not None:
-                session = (await own_session_keys(tx.all, workspace_id, new.session_id)).id
-            uuid = self._ids.next(now_ms)
-            await tx.change(
-                "INSERT INTO webhooks (uuid, workspace_id, whatsapp_session_id, url, description,"
-                " events, with_messages, secret, place, created_at, updated_at) VALUES (:uuid,"
-                " :workspace, :session, :url, :description, :events, :messages, :secret,"
-                " (SELECT uuid FROM events ORDER BY id DESC LIMIT 1), :now, :now)",
-                {
-                    "uuid": uuid,
-                    "workspace": workspace,
-                    "session": session,
-                    "url": new.url,
-                    "description": new.description,
-                    "events": json.dumps(sorted(new.events)),
-                    "messages": new.messages,
-                    "secret": new.seal(uuid),
-                    "now": now_ms,
-                },
-            )
-            return await _webhook(tx, uuid)
+        workspace = await require_room_for_webhook(tx, workspace_id)
+        session = None
+        if new.session_id is not None:
+            session = (await own_session_keys(tx.all, workspace_id, new.session_id)).id
+        uuid = self._ids.next(now_ms)
+        await tx.change(
+            "INSERT INTO webhooks (uuid, workspace_id, whatsapp_session_id, url, description,"
+            " events, with_messages, secret, place, created_at, updated_at) VALUES (:uuid,"
+            " :workspace, :session, :url, :description, :events, :messages, :secret,"
+            " (SELECT uuid FROM events ORDER BY id DESC LIMIT 1), :now, :now)",
+            {
+                "uuid": uuid,
+                "workspace": workspace,
+                "session": session,
+                "url": new.url,
+                "description": new.description,
+                "events": json.dumps(sorted(new.events)),
+                "messages": new.messages,
+                "secret": new.seal(uuid),
+                "now": now_ms,
+            },
+        )
+        return await _webhook(tx, uuid)
 
     async def webhook(self, workspace_id: str, webhook_id: str) -> WebhookRecord:
         rows = await self._connections.read(
@@ -90,55 +91,66 @@ class WebhookTable:
         )
         return [webhook_record(row) for row in rows]
 
+    @transaction
     async def change_webhook(
-        self, workspace_id: str, webhook_id: str, change: WebhookChange, now_ms: int
+        self,
+        tx: Transaction,
+        workspace_id: str,
+        webhook_id: str,
+        change: WebhookChange,
+        now_ms: int,
     ) -> WebhookRecord:
-        async with self._connections.write() as tx:
-            key = await _own_webhook(tx.all, workspace_id, webhook_id)
-            events = None if change.events is None else json.dumps(sorted(change.events))
+        key = await _own_webhook(tx.all, workspace_id, webhook_id)
+        events = None if change.events is None else json.dumps(sorted(change.events))
+        await tx.change(
+            "UPDATE webhooks SET url = coalesce(:url, url),"
+            " description = coalesce(:description, description),"
+            " events = coalesce(:events, events),"
+            " with_messages = coalesce(:messages, with_messages), updated_at = :now"
+            " WHERE id = :key",
+            {
+                "url": change.url,
+                "description": change.description,
+                "events": events,
+                "messages": change.messages,
+                "now": now_ms,
+                "key": key,
+            },
+        )
+        if change.enabled is False:
             await tx.change(
-                "UPDATE webhooks SET url = coalesce(:url, url),"
-                " description = coalesce(:description, description),"
-                " events = coalesce(:events, events),"
-                " with_messages = coalesce(:messages, with_messages), updated_at = :now"
-                " WHERE id = :key",
-                {
-                    "url": change.url,
-                    "description": change.description,
-                    "events": events,
-                    "messages": change.messages,
-                    "now": now_ms,
-                    "key": key,
-                },
+                "UPDATE webhooks SET disabled = coalesce(disabled, ?) WHERE id = ?",
+                (Disabled.OPERATOR, key),
             )
-            if change.enabled is False:
-                await tx.change(
-                    "UPDATE webhooks SET disabled = coalesce(disabled, ?) WHERE id = ?",
-                    (Disabled.OPERATOR, key),
-                )
-            elif change.enabled:
-                await tx.change(
-                    "UPDATE webhooks SET disabled = NULL, failing_since = NULL WHERE id = ?", (key,)
-                )
-                await hasten(tx, key, now_ms)
-            return await _webhook(tx, webhook_id)
+        elif change.enabled:
+            await tx.change(
+                "UPDATE webhooks SET disabled = NULL, failing_since = NULL WHERE id = ?", (key,)
+            )
+            await hasten(tx, key, now_ms)
+        return await _webhook(tx, webhook_id)
 
+    @transaction
     async def replace_secret(
-        self, workspace_id: str, webhook_id: str, sealed: str, until_ms: int, now_ms: int
+        self,
+        tx: Transaction,
+        workspace_id: str,
+        webhook_id: str,
+        sealed: str,
+        until_ms: int,
+        now_ms: int,
     ) -> WebhookRecord:
-        async with self._connections.write() as tx:
-            key = await _own_webhook(tx.all, workspace_id, webhook_id)
-            await tx.change(
-                "UPDATE webhooks SET previous_secret = secret, previous_until = ?, secret = ?,"
-                " updated_at = ? WHERE id = ?",
-                (until_ms, sealed, now_ms, key),
-            )
-            return await _webhook(tx, webhook_id)
+        key = await _own_webhook(tx.all, workspace_id, webhook_id)
+        await tx.change(
+            "UPDATE webhooks SET previous_secret = secret, previous_until = ?, secret = ?,"
+            " updated_at = ? WHERE id = ?",
+            (until_ms, sealed, now_ms, key),
+        )
+        return await _webhook(tx, webhook_id)
 
-    async def delete_webhook(self, workspace_id: str, webhook_id: str) -> None:
-        async with self._connections.write() as tx:
-            key = await _own_webhook(tx.all, workspace_id, webhook_id)
-            await tx.change("DELETE FROM webhooks WHERE id = ?", (key,))
+    @transaction
+    async def delete_webhook(self, tx: Transaction, workspace_id: str, webhook_id: str) -> None:
+        key = await _own_webhook(tx.all, workspace_id, webhook_id)
+        await tx.change("DELETE FROM webhooks WHERE id = ?", (key,))
 
     async def webhook_attempts(
         self,
@@ -174,18 +186,23 @@ class WebhookTable:
         )
         return [waiting_row(row) for row in rows]
 
+    @transaction
     async def replay(
-        self, workspace_id: str, webhook_id: str, events: Collection[str] | None, now_ms: int
+        self,
+        tx: Transaction,
+        workspace_id: str,
+        webhook_id: str,
+        events: Collection[str] | None,
+        now_ms: int,
     ) -> int:
-        async with self._connections.write() as tx:
-            key = await _own_webhook(tx.all, workspace_id, webhook_id)
-            which = "" if events is None else " AND event IN (SELECT value FROM json_each(?))"
-            chosen = [] if events is None else [json.dumps(sorted(events))]
-            return await tx.change(
-                "UPDATE webhook_events SET state = 'waiting', lane = ?, step = 0,"  # noqa: S608
-                f" next_at = ? WHERE webhook_id = ? AND state = 'dead'{which}",
-                (REPLAY, now_ms, key, *chosen),
-            )
+        key = await _own_webhook(tx.all, workspace_id, webhook_id)
+        which = "" if events is None else " AND event IN (SELECT value FROM json_each(?))"
+        chosen = [] if events is None else [json.dumps(sorted(events))]
+        return await tx.change(
+            "UPDATE webhook_events SET state = 'waiting', lane = ?, step = 0,"  # noqa: S608
+            f" next_at = ? WHERE webhook_id = ? AND state = 'dead'{which}",
+            (REPLAY, now_ms, key, *chosen),
+        )
 
 
 async def hasten(tx: Transaction, webhook: int, now_ms: int) -> None:

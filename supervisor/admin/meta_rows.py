@@ -21,12 +21,14 @@ from storage.sqlite.events import NewEvent, append_events
 from storage.sqlite.ids import MonotonicIds
 from storage.sqlite.scope import SessionKeys
 from storage.sqlite.tenants import require_room_for_session
+from storage.sqlite.transactions import transaction
 from storage.store import Desired, Provider, SessionStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from storage.sqlite.connection import Connections, Transaction
+    from storage.sqlite.connection import Connections
+    from storage.sqlite.transactions import Transaction
     from storage.vault import SecretBox
     from supervisor.admin.meta_source import Credentials
     from supervisor.admin.place import Place
@@ -111,8 +113,10 @@ class MetaRows:
             )
         )
 
+    @transaction
     async def insert(
         self,
+        tx: Transaction,
         workspace_id: str,
         credentials: Credentials,
         source_id: str | None,
@@ -123,49 +127,48 @@ class MetaRows:
 
         Raises PlanLimitReached, NameUsed, WorkspaceNotFound.
         """
-        async with self._connections.write() as tx:
-            workspace = await require_room_for_session(tx, workspace_id)
-            name = session_name(credentials)
-            if await tx.one(
-                "SELECT 1 FROM whatsapp_sessions"
-                " WHERE workspace_id = ? AND session_id = ? AND deleted_at IS NULL",
-                (workspace, name),
-            ):
-                raise NameUsed
-            primary = not await tx.one(
-                "SELECT 1 FROM whatsapp_sessions"
-                " WHERE workspace_id = ? AND is_primary = 1 AND deleted_at IS NULL",
-                (workspace,),
-            )
-            uuid = self._ids.next(now_ms)
-            sealed = box.seal(credentials.token.encode(), token_context(workspace_id, uuid))
-            meta = {
-                "phone_number_id": credentials.phone_number_id,
-                "business_id": credentials.business_id,
-                "api_version": credentials.api_version,
-                "access_token": sealed,
-                "source_id": source_id,
-            }
-            [(key,)] = await tx.all(
-                "INSERT INTO whatsapp_sessions (uuid, workspace_id, session_id, provider_type,"
-                " desired, status, reason, is_primary, since_at, last_connected_at, metadata,"
-                " created_at, updated_at) VALUES (:uuid, :workspace, :name, :provider, :desired,"
-                " :status, :reason, :primary, :now, :now, :metadata, :now, :now) RETURNING id",
-                {
-                    "uuid": uuid,
-                    "workspace": workspace,
-                    "name": name,
-                    "provider": Provider.META,
-                    "desired": Desired.STOPPED,  # no browser is ever to run for it
-                    "status": SessionStatus.CONNECTED,
-                    "reason": IMPORTED,
-                    "primary": primary,
-                    "metadata": json.dumps({"meta": meta}),
-                    "now": now_ms,
-                },
-            )
-            await self._tell(tx, SessionKeys(key, workspace), primary=primary, now_ms=now_ms)
-            return primary
+        workspace = await require_room_for_session(tx, workspace_id)
+        name = session_name(credentials)
+        if await tx.one(
+            "SELECT 1 FROM whatsapp_sessions"
+            " WHERE workspace_id = ? AND session_id = ? AND deleted_at IS NULL",
+            (workspace, name),
+        ):
+            raise NameUsed
+        primary = not await tx.one(
+            "SELECT 1 FROM whatsapp_sessions"
+            " WHERE workspace_id = ? AND is_primary = 1 AND deleted_at IS NULL",
+            (workspace,),
+        )
+        uuid = self._ids.next(now_ms)
+        sealed = box.seal(credentials.token.encode(), token_context(workspace_id, uuid))
+        meta = {
+            "phone_number_id": credentials.phone_number_id,
+            "business_id": credentials.business_id,
+            "api_version": credentials.api_version,
+            "access_token": sealed,
+            "source_id": source_id,
+        }
+        [(key,)] = await tx.all(
+            "INSERT INTO whatsapp_sessions (uuid, workspace_id, session_id, provider_type,"
+            " desired, status, reason, is_primary, since_at, last_connected_at, metadata,"
+            " created_at, updated_at) VALUES (:uuid, :workspace, :name, :provider, :desired,"
+            " :status, :reason, :primary, :now, :now, :metadata, :now, :now) RETURNING id",
+            {
+                "uuid": uuid,
+                "workspace": workspace,
+                "name": name,
+                "provider": Provider.META,
+                "desired": Desired.STOPPED,  # no browser is ever to run for it
+                "status": SessionStatus.CONNECTED,
+                "reason": IMPORTED,
+                "primary": primary,
+                "metadata": json.dumps({"meta": meta}),
+                "now": now_ms,
+            },
+        )
+        await self._tell(tx, SessionKeys(key, workspace), primary=primary, now_ms=now_ms)
+        return primary
 
     async def _tell(
         self, tx: Transaction, keys: SessionKeys, *, primary: bool, now_ms: int
@@ -195,16 +198,16 @@ class MetaRows:
         )
         return [(row[4], _number(row)) for row in rows]
 
-    async def replace_token(self, number: MetaNumber, sealed: str) -> bool:
+    @transaction
+    async def replace_token(self, tx: Transaction, number: MetaNumber, sealed: str) -> bool:
         """Put a token sealed anew in place of the one that was read; False if that has changed."""
-        async with self._connections.write() as tx:
-            changed = await tx.change(
-                "UPDATE whatsapp_sessions"
-                " SET metadata = json_set(metadata, '$.meta.access_token', ?)"
-                " WHERE id = ? AND json_extract(metadata, '$.meta.access_token') = ?",
-                (sealed, number.id, number.meta["access_token"]),
-            )
-            return changed == 1
+        changed = await tx.change(
+            "UPDATE whatsapp_sessions"
+            " SET metadata = json_set(metadata, '$.meta.access_token', ?)"
+            " WHERE id = ? AND json_extract(metadata, '$.meta.access_token') = ?",
+            (sealed, number.id, number.meta["access_token"]),
+        )
+        return changed == 1
 
     async def count_files(self) -> int:
         """Return to how many sealed files there are pointers."""
@@ -219,13 +222,13 @@ class MetaRows:
         )
         return [SealedFile(kind, row[0], row[1]) for row in rows]
 
-    async def replace_hash(self, file: SealedFile, sha256: str) -> None:
+    @transaction
+    async def replace_hash(self, tx: Transaction, file: SealedFile, sha256: str) -> None:
         """Note a file's new hash, after it was put under another key."""
-        async with self._connections.write() as tx:
-            await tx.change(
-                f"UPDATE {file.kind} SET sha256 = ? WHERE id = ? AND sha256 <> ?",  # noqa: S608
-                (sha256, file.id, sha256),
-            )
+        await tx.change(
+            f"UPDATE {file.kind} SET sha256 = ? WHERE id = ? AND sha256 <> ?",  # noqa: S608
+            (sha256, file.id, sha256),
+        )
 
 
 def _number(row: Sequence[Any]) -> MetaNumber:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from storage.sqlite.connection import open_connections
+from storage.sqlite.transactions import transaction
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from storage.sqlite.connection import Connections
+    from storage.sqlite.transactions import Transaction
     from supervisor.admin.place import Place
 
 Column = Literal["secret", "previous_secret"]
@@ -43,15 +45,15 @@ class WebhookRows:
             if sealed is not None
         ]
 
-    async def replace(self, secret: WebhookSecret, sealed: str) -> bool:
+    @transaction
+    async def replace(self, tx: Transaction, secret: WebhookSecret, sealed: str) -> bool:
         """Put one sealed anew in place of the one that was read; False if that has changed."""
         column = secret.column
-        async with self._connections.write() as tx:
-            changed = await tx.change(
-                f"UPDATE webhooks SET {column} = ? WHERE uuid = ? AND {column} = ?",  # noqa: S608
-                (sealed, secret.webhook_id, secret.sealed),
-            )
-            return changed == 1
+        changed = await tx.change(
+            f"UPDATE webhooks SET {column} = ? WHERE uuid = ? AND {column} = ?",  # noqa: S608
+            (sealed, secret.webhook_id, secret.sealed),
+        )
+        return changed == 1
 
 
 @asynccontextmanager

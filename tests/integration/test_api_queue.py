@@ -182,8 +182,9 @@ async def test_a_very_long_queue_is_counted_as_far_as_it_is_cheap(api: Api) -> N
         " whatsapp_session_id, chat_id, direction, chat, 'w' || value, kind, body, state,"
         " created_at, updated_at FROM messages, json_each(?)"
     )
-    async with api.store._connections.write() as tx:  # type: ignore[attr-defined]
-        await tx.change(copies, (str(list(range(MOST_BEFORE))),))
+    await api.store._connections.write(  # type: ignore[attr-defined]
+        lambda tx: tx.change(copies, (str(list(range(MOST_BEFORE))),))
+    )
     answer = (await api.post(MESSAGES, {"to": TO, "text": "hello"})).json
     assert answer["queue"]["position"] is None
     page = (await api.get(f"{QUEUE}?after={MOST_BEFORE}")).json

@@ -23,6 +23,7 @@ from tests.integration.archive_support import OTHER_RING, RING
 from tests.integration.browser_support import until
 from tests.integration.media_support import media_files, read_all, received
 from tests.integration.tenant_support import NOW, PERSON, home_of
+from tests.other_writer import other_writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -198,9 +199,9 @@ async def test_a_message_erased_while_its_file_is_written_leaves_none(tmp_path: 
 
 async def test_a_pointer_that_can_t_be_written_takes_its_file_along(tmp_path: Path) -> None:
     """The database is locked for too long: StoreBusy, and no file."""
-    async with world(tmp_path) as here, world(tmp_path) as elsewhere:
+    async with world(tmp_path) as here:
         message = await received(here.store, here.home)
-        async with elsewhere.store._connections.write():
+        async with other_writer(here.store._connections.path):
             with pytest.raises(StoreBusy):
                 await here.media.save(message, [PHOTO])
         assert here.files() == []
@@ -348,7 +349,6 @@ async def test_the_index_points_to_what_was_recorded(tmp_path: Path) -> None:
         assert await here.store.pointed_media(()) == frozenset()
         assert await here.store.drop_media(here.home, pointer.id) == pointer
         again = await here.store.record_media(new)
-        async with here.store._connections.write() as tx:
-            await tx.change("DELETE FROM messages")
+        await here.store._connections.write(lambda tx: tx.change("DELETE FROM messages"))
         with pytest.raises(MediaNotFound):
             await here.store.media(here.home, again.id)

@@ -21,6 +21,7 @@ from tests.integration.browser_support import until
 from tests.integration.media_support import media_files, received
 from tests.integration.tenant_support import NOW, PERSON, home_of, inbound, outbound
 from tests.integration.tiny_disk import tiny_disk
+from tests.other_writer import other_writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -193,7 +194,7 @@ def writers(statements: Sequence[str]) -> Iterator[str]:
     """Name who wrote in each transaction."""
     for number, statement in enumerate(statements):
         if statement.startswith("BEGIN"):
-            first = statements[number + 1]
+            first = statements[number + 2]  # behind its savepoint
             yield "keeper" if first.startswith("DELETE FROM messages") else "other"
 
 
@@ -220,12 +221,12 @@ async def test_batches_are_bounded_and_others_get_their_turn(tmp_path: Path) -> 
 
 async def test_a_locked_database_is_tried_again(tmp_path: Path) -> None:
     """Told; nothing is lost, and no file is without its pointer."""
-    async with world(tmp_path) as here, open_store(tmp_path / "db") as other:
+    async with world(tmp_path) as here:
         pointer = await here.media.save(await received(here.store, here.home), [b"photo"])
         await here.keep(messages_ms=1)
         here.now_ms += DAY
         with capture_logs() as logs:
-            async with other._connections.write():
+            async with other_writer(tmp_path / "db"):
                 assert await here.keeper().round() == Removed()
         assert [(one["event"], one["code"]) for one in logs] == [
             ("retention_failed", "storage_busy")

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
@@ -19,10 +20,13 @@ from storage.messages import MessageState, NewOutbound
 from storage.sqlite import SqliteStore, open_store
 from storage.store import StoreBusy
 from tests.integration.tenant_support import home_of
+from tests.long_write import a_long_write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    from storage.sqlite.transactions import Transaction
 
 TRANSIENT = ("launching", "stopping")
 pytestmark = pytest.mark.integration
@@ -125,8 +129,8 @@ async def test_calls_that_queue_up_share_one_wait(
         )
         assert all(isinstance(answer, StoreBusy) for answer in answers)
         assert time.monotonic() - begun < 2 * BUSY_MS / 1000 + 1, "not 20 time-outs in a row"
-    async with store._connections.write() as tx:
-        assert await tx.all("PRAGMA busy_timeout") == [(BUSY_MS,)]
+    timeout = await store._connections.write(lambda tx: tx.all("PRAGMA busy_timeout"))
+    assert timeout == [(BUSY_MS,)]
 
 
 async def test_a_killed_lock_holder_frees_the_lock(
@@ -140,8 +144,7 @@ async def test_a_killed_lock_holder_frees_the_lock(
 
 async def test_reads_do_not_wait_for_a_long_write(store: SqliteStore, home: str) -> None:
     session, _ = await store.create_session(home, "sales", NOW)
-    async with store._connections.write() as tx:
-        await tx.change("UPDATE whatsapp_sessions SET reason = 'half'")
+    async with a_long_write(store, "UPDATE whatsapp_sessions SET reason = 'half'"):
         async with asyncio.timeout(5):
             assert await store.sessions(home) == [session], "and see only what is committed"
             await store.ping()
@@ -151,17 +154,16 @@ async def test_reads_do_not_wait_for_a_long_write(store: SqliteStore, home: str)
 async def test_an_error_inside_a_transaction_undoes_it(store: SqliteStore, home: str) -> None:
     session, _ = await store.create_session(home, "sales", NOW)
 
-    async def fail_half_way() -> None:
-        async with store._connections.write() as tx:
-            await tx.change("UPDATE whatsapp_sessions SET reason = 'half'")
-            raise ZeroDivisionError
+    async def fail_half_way(tx: Transaction) -> None:
+        await tx.change("UPDATE whatsapp_sessions SET reason = 'half'")
+        raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await fail_half_way()
+        await store._connections.write(fail_half_way)
     assert await store.session(home, session.id) == session
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["once", "and_while_it_rolls_back"])
+@pytest.mark.parametrize("again", [False, True], ids=["once", "and_ever_again"])
 async def test_a_cancelled_caller_leaves_all_or_nothing(
     store: SqliteStore, home: str, again: bool
 ) -> None:
@@ -193,28 +195,29 @@ async def test_a_cancelled_caller_leaves_all_or_nothing(
         ) -> None:
             number = next(seen)
             if number == nth or (again and number > nth):
+                cancelled = threading.Event()
                 loop.call_soon_threadsafe(call.cancel)
+                loop.call_soon_threadsafe(cancelled.set)
+                cancelled.wait(60)
 
         await writer.set_trace_callback(watch)
         [answer] = await asyncio.gather(call, return_exceptions=True)
         await writer.set_trace_callback(None)  # type: ignore[arg-type]
         assert not isinstance(answer, Exception), answer
-        stored = {row.wa_id for row in await store.messages(home, session.id)}
-        # A caller that got its answer finds the row; one cancelled before COMMIT does not.
-        outcomes.append((isinstance(answer, asyncio.CancelledError), new.wa_id in stored))
         after, made = await store.create_session(home, f"s{nth}", NOW)
         assert made
         assert (await store.session(home, after.id)) == after
-    before = commit - 1
-    assert before > 4
-    assert outcomes[:before] == [(True, False)] * before, "from BEGIN to the last SELECT"
-    assert outcomes[before] == (True, True), "COMMIT was under way: it counts"
+        stored = {row.wa_id for row in await store.messages(home, session.id)}
+        outcomes.append((isinstance(answer, asyncio.CancelledError), new.wa_id in stored))
+    assert commit > 5
+    assert outcomes[0] == (True, False), "BEGIN: its turn has not come"
+    assert outcomes[1:commit] == [(True, True)] * (commit - 1), "its turn goes on to COMMIT"
     assert outcomes[commit:] == [(False, True)] * 2, "there is no further statement"
 
 
 async def test_a_call_cancelled_while_it_waits_takes_no_turn(store: SqliteStore, home: str) -> None:
-    async with store._connections.write():
-        waiting = [asyncio.create_task(store.create_session(home, f"s{n}", NOW)) for n in range(5)]
+    async with a_long_write(store):
+        waiting = [asyncio.create_task(store.create_session(home, f"s{n}", NOW)) for n in range(4)]
         await asyncio.sleep(0)
         for call in waiting[::2]:
             call.cancel()

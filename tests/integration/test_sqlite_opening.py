@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from storage.sqlite.transactions import Transaction
+
 pytestmark = pytest.mark.integration
 
 NOW = 1_800_000_000_000
@@ -70,10 +72,10 @@ async def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -
 
 async def test_every_commit_waits_for_the_disk(tmp_path: Path) -> None:
     async with open_store(tmp_path / "wafleet.db") as store:
-        async with store._connections.write() as tx:
-            settings = [
-                (await tx.all(f"PRAGMA {name}"))[0][0] for name in ("synchronous", "foreign_keys")
-            ]
+        settings = [
+            (await store._connections.write(lambda tx, name=name: tx.all(f"PRAGMA {name}")))[0][0]  # type: ignore[misc]
+            for name in ("synchronous", "foreign_keys")
+        ]
         assert settings == [2, 1]  # FULL, ON
         with pytest.raises(StoreUnusable):  # a reader can't write
             await store._connections.read("DELETE FROM messages")
@@ -197,9 +199,12 @@ async def test_a_full_disk_says_so_and_nothing_is_half_done(tmp_path: Path) -> N
     async with open_store(tmp_path / "wafleet.db") as store:
         home = await home_of(store)
         session, _ = await store.create_session(home, "sales", NOW)
-        async with store._connections.write() as tx:
+
+        async def limit(tx: Transaction) -> None:
             pages = (await tx.all("PRAGMA page_count"))[0][0]
             await tx.all(f"PRAGMA max_page_count = {pages + 2}")
+
+        await store._connections.write(limit)
         accepted = []
 
         async def accept(number: int) -> None:
@@ -219,8 +224,7 @@ async def test_a_full_disk_says_so_and_nothing_is_half_done(tmp_path: Path) -> N
         with pytest.raises(StoreFull, match="Free space"):
             await fill_up()
         assert {row.id for row in await store.messages(home, session.id)} == set(accepted)
-        async with store._connections.write() as tx:
-            await tx.all("PRAGMA max_page_count = 1000000")
+        await store._connections.write(lambda tx: tx.all("PRAGMA max_page_count = 1000000"))
         await accept(100)
         assert {row.id for row in await store.messages(home, session.id)} == set(accepted)
 

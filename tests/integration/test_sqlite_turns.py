@@ -170,8 +170,7 @@ async def test_expiry_is_told_once(box: Box) -> None:
 async def test_what_was_tried_before_can_not_just_expire(box: Box) -> None:
     """As a database has it that was restored from a backup: sent meanwhile, for all it knows."""
     row = await box.accept(expires_ms=NOW + 10)
-    async with box.store._connections.write() as tx:
-        await tx.change("UPDATE messages SET attempts = 1")
+    await box.store._connections.write(lambda tx: tx.change("UPDATE messages SET attempts = 1"))
     assert [await box.store.expire_messages(NOW + 10) for _ in range(2)] == [1, 0]
     after = await box.row(row)
     assert (after.state, after.error_code) == (MessageState.UNKNOWN, "expired")

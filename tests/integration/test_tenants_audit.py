@@ -189,8 +189,7 @@ async def test_the_database_refuses_changes(
     ):
         plain.execute(statement)
     with pytest.raises(StoreError):
-        async with store._connections.write() as tx:
-            await tx.change(statement)
+        await store._connections.write(lambda tx: tx.change(statement))
     assert await store.verify_access_log(tenant.workspace) is None
 
 

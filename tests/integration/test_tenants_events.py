@@ -291,8 +291,9 @@ async def test_reading_by_place_session_and_type(store: SqliteStore) -> None:
     assert {e.workspace_id for e in both} == {one.workspace, other.workspace}
     assert await store.events(one.workspace, limit=0) == []
     # A place that retention took: go on with the next one kept.
-    async with store._connections.write() as tx:
-        await tx.change("DELETE FROM events WHERE uuid <= ?", (own[1].id,))
+    await store._connections.write(
+        lambda tx: tx.change("DELETE FROM events WHERE uuid <= ?", (own[1].id,))
+    )
     assert await store.events(one.workspace, after=own[1].id) == own[2:]
     assert await store.events(one.workspace, after=own[0].id) == own[2:]
     await store.delete_session(one.session, NOW)
@@ -303,11 +304,12 @@ async def test_reading_by_place_session_and_type(store: SqliteStore) -> None:
 async def test_an_event_that_cannot_be_written_undoes_its_change(store: SqliteStore) -> None:
     home = await home_of(store)
     row, _ = await store.create_session(home, "a", NOW)
-    async with store._connections.write() as tx:
-        await tx.change(
+    await store._connections.write(
+        lambda tx: tx.change(
             "CREATE TEMP TRIGGER deaf BEFORE INSERT ON main.events"
             " BEGIN SELECT raise(ABORT, 'full'); END"
         )
+    )
     for call in (
         store.create_session(home, "b", NOW),
         store.accept_message(home, outbound(row.id, "A1")),
@@ -361,8 +363,7 @@ async def test_events_are_never_changed(store: SqliteStore) -> None:
     home = await home_of(store)
     await store.create_session(home, "a", NOW)
     with pytest.raises(StoreError):
-        async with store._connections.write() as tx:
-            await tx.change("UPDATE events SET type = 'x'")
+        await store._connections.write(lambda tx: tx.change("UPDATE events SET type = 'x'"))
 
 
 async def test_what_stands_for_itself_is_told_too(store: SqliteStore) -> None:

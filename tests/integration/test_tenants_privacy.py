@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from storage.privacy import Purged
+    from storage.sqlite.transactions import Transaction
 
 pytestmark = pytest.mark.integration
 
@@ -105,7 +106,8 @@ async def test_traffic_at_once_makes_one_contact(store: SqliteStore) -> None:
 
 async def test_a_deleted_session_keeps_its_history(store: SqliteStore) -> None:
     tenant = await furnish(store, "acme")
-    async with store._connections.write() as tx:
+
+    async def campaign(tx: Transaction) -> None:
         await tx.change(
             "INSERT INTO campaigns (uuid, workspace_id, whatsapp_session_id, name, created_at,"
             " updated_at) SELECT 'c', workspace_id, id, 'spring', 1, 1 FROM whatsapp_sessions"
@@ -115,6 +117,8 @@ async def test_a_deleted_session_keeps_its_history(store: SqliteStore) -> None:
             " message_id, created_at, updated_at) SELECT 'l', c.workspace_id, c.id,"
             " c.whatsapp_session_id, m.id, 1, 1 FROM campaigns AS c, messages AS m LIMIT 1"
         )
+
+    await store._connections.write(campaign)
     await store.delete_session(tenant.session, NOW)
     for table in ("chats", "campaigns", "campaign_logs", "contact_sessions"):
         query = f"SELECT count(*) FROM {table} WHERE whatsapp_session_id IS NOT NULL"  # noqa: S608
@@ -122,12 +126,15 @@ async def test_a_deleted_session_keeps_its_history(store: SqliteStore) -> None:
     export = await store.export_contact(tenant.workspace, tenant.contact)
     assert len(export.messages) == 2
     # Once even the row is gone, what outlives it does not point to it any more.
-    async with store._connections.write() as tx:
+
+    async def empty(tx: Transaction) -> None:
         for table in ("events", "messages", "media"):
             await tx.change(f"DELETE FROM {table}")  # noqa: S608
         await tx.change("DROP TRIGGER access_logs_are_not_deleted")
         await tx.change("DELETE FROM whatsapp_session_access_logs")
         await tx.change("DELETE FROM whatsapp_sessions")
+
+    await store._connections.write(empty)
     for table, left in (("chats", 1), ("campaigns", 1), ("campaign_logs", 1)):
         query = f"SELECT count(*) FROM {table} WHERE whatsapp_session_id IS NULL"  # noqa: S608
         assert await store._connections.read(query) == [(left,)], table

@@ -87,8 +87,7 @@ async def test_a_message_that_was_erased_is_not_there(tmp_path: Path) -> None:
         session = await here.session("a")
         hook = await here.webhook(there.url, events=frozenset({"message.received"}))
         await here.store.record_inbound(inbound(session, "B1"))
-        async with here.store._connections.write() as tx:
-            await tx.change("DELETE FROM messages")
+        await here.store._connections.write(lambda tx: tx.change("DELETE FROM messages"))
         async with here.delivering():
             await here.settled(hook)
         assert there.taken[0].body["data"]["message"] is None

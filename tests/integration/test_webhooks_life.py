@@ -128,10 +128,11 @@ async def test_nothing_is_lost_when_delivery_is_broken_off(tmp_path: Path) -> No
         hook = await here.webhook(there.url, events=frozenset({"session.health"}))
         happened: list[str] = []
         for _ in range(6):
+            before = len(there.taken)
             async with here.delivering() as desk:
                 for session in sessions:
                     happened += await here.happen(session, 4)
-                await came_beyond(there, len(there.taken))
+                await came_beyond(there, before)
                 for worker, task in desk._workers.values():
                     assert worker.trusted
                     task.cancel()
