@@ -53,6 +53,19 @@ and version. Within a version no member is taken away or changes its meaning; ne
 pass over what you don't know. Times are milliseconds since the epoch, durations seconds, sizes
 bytes.
 
+What streams and their clients are held to are settings; above are the defaults:
+
+| setting | default | from, to | what it is |
+|---|---|---|---|
+| `stream_heartbeat` | 15 s | 0.1, 600 | how often one shows that it lives, its key being checked |
+| `stream_write_timeout` | 10 s | 0.1, 600 | how long a write may take until its client is cut off |
+| `stream_room` | 2000 | 1, 100000 | how many events may wait for a slow client |
+| `stream_ping` | 20 s | 0.1, 600 | how often a WebSocket is pinged; half of that to answer |
+| `stream_goodbye_timeout` | 5 s | 0.1, 60 | how long a client may take to be told the end |
+| `stream_shutdown_timeout` | 2 s | 0.1, 60 | how long all may take to end when wafleet stops |
+| `max_streams` | 500 | 1, 100000 | how many may be open; one more is `too_many_streams` (429) |
+| `max_workspace_streams` | 100 | 1, 100000 | how many of them may be of one workspace |
+
 | type | version | told when | payload |
 |---|---|---|---|
 """

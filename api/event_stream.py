@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamRules:
-    """What streams keep to; times in seconds.
+    """What streams keep to; times in seconds. All but `glance` are settings.
 
     `heartbeat` is how often a stream shows that it lives, and its key is checked; `glance` how
     often it looks whether a client that nothing is written to has left; `write` how long a client

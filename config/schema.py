@@ -22,6 +22,7 @@ from config.outbound import OutboundSettings
 from config.safekeeping import SafekeepingSettings
 from config.sending import SendingSettings
 from config.sources import PREFIX, Written
+from config.streams import StreamSettings
 
 if TYPE_CHECKING:
     from pydantic import ValidationInfo
@@ -55,6 +56,7 @@ class Settings(
     OutboundSettings,
     SafekeepingSettings,
     SendingSettings,
+    StreamSettings,
     BaseSettings,
 ):
     """Every setting, frozen. Durations are in seconds. Made by `load_settings`."""

@@ -48,7 +48,7 @@ from supervisor.reaper import reaping
 from supervisor.recovery import safe_store
 from supervisor.watchdog import Watchdog
 from supervisor.webhooks import delivering
-from supervisor.wiring import VERSION, broadcasts, browser_driver, net_rules
+from supervisor.wiring import VERSION, broadcasts, browser_driver, net_rules, stream_rules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -196,6 +196,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             webhooks_changed=desk.changed,
             usage=parts.usage,
             uploads=uploads,
+            streams=stream_rules(settings),
             broadcasts=broadcasts(settings),
             max_body_bytes=settings.max_body_bytes,
             command_deadline=settings.stop_timeout + 30.0,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from actors.browser.launch_args import BrowserOptions, Deadlines
 from actors.browser.launcher import ChromiumDriver
 from actors.net_guard import NetRules
+from api.event_stream import StreamRules
 from api.ports import Broadcasts
 from api.pusher import PusherApp, PusherDriver
 from supervisor.parts import now_ms, uniform
@@ -32,6 +33,20 @@ def net_rules(settings: Settings) -> NetRules:
     return NetRules(
         private=tuple(ipaddress.ip_network(text) for text in settings.outbound_private_networks),
         plain_http=settings.outbound_plain_http,
+    )
+
+
+def stream_rules(settings: Settings) -> StreamRules:
+    """Return what streams of events keep to."""
+    return StreamRules(
+        heartbeat=settings.stream_heartbeat,
+        write=settings.stream_write_timeout,
+        room=settings.stream_room,
+        ping=settings.stream_ping,
+        goodbye=settings.stream_goodbye_timeout,
+        shutdown=settings.stream_shutdown_timeout,
+        most=settings.max_streams,
+        most_per_workspace=settings.max_workspace_streams,
     )
 
 

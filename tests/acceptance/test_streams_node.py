@@ -84,3 +84,27 @@ async def test_a_restart_is_in_the_stream_and_front_ends_see_the_code(
             assert any(event["payload"].get("status") == "disconnected" for event in rest)
         assert SECRET not in node.log
         assert code not in node.log
+
+
+async def test_what_streams_are_held_to_is_set(
+    make_node: Callable[..., Node], place: SimulatorPlace
+) -> None:
+    """How often they show that they live, and how many of them a workspace may have."""
+    node = make_node(
+        place,
+        WAFLEET_STREAM_HEARTBEAT="0.2",
+        WAFLEET_MAX_WORKSPACE_STREAMS="1",
+    )
+    await asyncio.to_thread(node.start)
+    key = Path(node.program.ready["key_file"]).read_text("ascii").strip()  # noqa: ASYNC240 - once
+    headers = {"Authorization": f"Bearer {key}"}
+    async with (
+        aiohttp.ClientSession(node.program.ready["url"], headers=headers) as client,
+        client.ws_connect("/v1/events/ws") as ws,
+    ):
+        hello = await ws.receive_json()
+        assert (hello["frame"], hello["heartbeat_seconds"]) == ("hello", 0.2)
+        assert (await ws.receive_json())["frame"] == "position"
+        async with client.get("/v1/events", headers={"Accept": EVENT_STREAM}) as refused:
+            problem = await refused.json(content_type=None)
+            assert (refused.status, problem["limit"]) == (429, 1)
