@@ -49,8 +49,16 @@ STORE_DEADLINE: Final = 30.0
 RETRY: Final = 1.0
 TIDY: Final = 3600.0
 """How often grants that count no more are dropped, in seconds."""
-TOLD_ONCE_IN: Final = {"hour": 3_600_000, "day": 86_400_000, "warm_up": 86_400_000}
-"""Which caps are told of when a session reaches them, and how often at most, in milliseconds."""
+TOLD_ONCE_IN: Final = {
+    "minute": 3_600_000,
+    "hour": 3_600_000,
+    "day": 86_400_000,
+    "warm_up": 86_400_000,
+}
+"""How often it is told, at most, that a session has reached a cap, in milliseconds.
+
+That of a minute is no trouble, and comes and goes with every minute of a steady load: one event an
+hour says that the number is held to it, and is not the log's main content."""
 
 
 class SendDeps(Protocol):
@@ -161,7 +169,7 @@ class SendDesk:
         self._deps.telemetry.capacity.sends.labels(session=session_id, result=result).inc()
 
     def _tell(self, session_id: str, later: Later, now: Instant) -> None:
-        """The session has reached a cap that lasts: one event, however often it asks."""
+        """The session has reached a cap: one event in a while, however often it asks."""
         place, again = (session_id, later.window), TOLD_ONCE_IN[later.window]
         last = self._told.get(place)
         if last is not None and now.boot_ms - last < again:

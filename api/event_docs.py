@@ -66,6 +66,10 @@ What streams and their clients are held to are settings; above are the defaults:
 | `max_streams` | 500 | 1, 100000 | how many may be open; one more is `too_many_streams` (429) |
 | `max_workspace_streams` | 100 | 1, 100000 | how many of them may be of one workspace |
 
+Of a cap that holds a number's messages back (`limiter`, `capped`) each session that has to wait is
+told once in an hour (`minute`, `hour`) or in a day (`day`, `warm_up`): a steady load reaches the
+cap of a minute every minute. What binds now is told by `GET /v1/sessions/{id}/queue`.
+
 | type | version | told when | payload |
 |---|---|---|---|
 """

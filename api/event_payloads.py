@@ -267,7 +267,7 @@ class LimiterCounted(_Told):
 
 
 class LimiterCapped(_Told):
-    """The number may send no more for now; the next one is allowed in `seconds`, at `next_ms`."""
+    """The number has reached a cap, `cause`; the next is allowed in `seconds`, at `next_ms`."""
 
     action: Literal["capped"]
     seconds: Duration

@@ -144,7 +144,7 @@ async def test_after_a_reboot_all_of_it_counts_as_before_the_boot(tmp_path: Path
         assert 62 - 30 - 5 - 2 < later.seconds <= 62 - 30 - 5
         await here.again()
         await refused(here, one, "3")
-        told = await here.events(EventType.LIMITER)
+        told = [e for e in await here.events(EventType.LIMITER) if e["action"] != "capped"]
         assert told == [{"action": "counted_anew", "cause": "boot", "count": 2}]
 
 
@@ -229,12 +229,13 @@ async def test_who_asks_before_the_log_is_read_is_answered_afterwards(tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "cause"),
     [
+        ({"minute": Limit(most=2, period_ms=62_000)}, "minute"),
         ({"hour": Limit(most=2, period_ms=3_602_000)}, "hour"),
         ({"day": Limit(most=2, period_ms=86_402_000)}, "day"),
         ({"warm_up": (2, 4)}, "warm_up"),
     ],
 )
-async def test_a_cap_that_lasts_is_told_once(
+async def test_a_cap_that_is_reached_is_told_once(
     tmp_path: Path, changes: dict[str, Any], cause: str
 ) -> None:
     caps: Caps = replace(CAPS, **changes)
@@ -252,6 +253,27 @@ async def test_a_cap_that_lasts_is_told_once(
         assert (event["action"], event["cause"]) == ("capped", cause)
         assert abs(event["seconds"] - later.seconds) < 5
         assert set(event) == {"action", "cause", "seconds", "next_ms"}
+
+
+async def test_a_steady_load_is_told_of_once_an_hour(tmp_path: Path) -> None:
+    """It reaches the cap of a minute every minute, and each session that waits is told."""
+    caps = replace(CAPS, minute=Limit(most=1, period_ms=62_000))
+    async with desk(tmp_path, caps=caps) as (here, one):
+        row, _ = await here.store.create_session(await home_of(here.store), "two", 1)
+        sends = here.telemetry.capacity.sends
+        for minute in range(60):
+            await send(here, one, str(minute))
+            for session in (one, row.id):
+                assert (await refused(here, session, "next")).window == "minute"
+                told = sends.labels(session=session, result="capped")._value.get()
+                assert told == (1 if minute * 62 < 3600 else 2), minute
+            here.clock.boot_ms += 62_000
+
+        async def written() -> bool:
+            found = await here.events(EventType.LIMITER)
+            return [event["cause"] for event in found] == ["minute"] * 4
+
+        await eventually_async(written)
 
 
 async def test_the_pace_is_kept_and_longer_for_a_first_contact(tmp_path: Path) -> None:
