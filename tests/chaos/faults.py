@@ -26,6 +26,7 @@ FIGURES: Final[Mapping[str, str]] = MappingProxyType(
         "accepted": "messages that the API accepted",
         "waiting": "messages accepted that wait for their session to be connected",
         "unknown": "messages shown as unknown: handed over, and WhatsApp's answer never heard",
+        "doubted": "messages that were shown as unknown at some time",
         "duplicated": "messages that somebody saw twice",
         "disordered": "messages that arrived before one that was accepted earlier",
         "orphans": "processes left that no running wafleet answers for",

@@ -130,6 +130,8 @@ async def random_kills(stage: Stage, options: Options) -> Figures:
             await flow.arrived()
             figures = await flow.verdict()
             figures["wrong"] = await _above_cap(api, fleet.numbers[SESSION])
+            doubts = await api.events(SESSION, "message.unknown")
+            figures["doubted"] = len({event["payload"]["message_id"] for event in doubts})
         figures["orphans"] = settled(lambda: _orphans(fleet, guard))
         return {**figures, "rounds": rounds, "twins": guard.twins}
 
@@ -183,6 +185,9 @@ FAULTS: Final[tuple[Fault, ...]] = (
             "twins": ONE,
             "accepted": AtLeast(relation="<=", limit=30),
         },
-        full_bars={"accepted": AtLeast(relation="<=", limit=150)},
+        full_bars={
+            "accepted": AtLeast(relation="<=", limit=150),
+            "doubted": AtLeast(relation="<=", limit=2),
+        },
     ),
 )
