@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from supervisor.processes import Program, SimulatorPlace
 
 T = TypeVar("T")
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 GLANCE: Final = 0.02
 
 

@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
-PATIENCE = 30.0
+PATIENCE = 60.0
+"""Seconds, no fewer than wafleet itself gives a browser (launch_timeout, open_timeout): what it
+still waits for is no failure, and beside other tests a page takes its time."""
+PROGRAM = 120.0
+"""Seconds in which a program of ours that does one thing has ended."""
 GLANCE = 0.005
 
 

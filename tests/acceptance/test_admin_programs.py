@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from supervisor.datadir import DataDir
-from tests.waiting import eventually
+from tests.waiting import PROGRAM, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ def wafleet(data: Path, *args: str, **env: str) -> subprocess.CompletedProcess[s
         [sys.executable, "-m", "supervisor", *args],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PROGRAM,
         stdin=subprocess.DEVNULL,
         env={
             **os.environ,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.waiting import PROGRAM
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -24,7 +26,7 @@ def wafleet(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "supervisor", *args],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PROGRAM,
         stdin=subprocess.DEVNULL,
         env={**os.environ, "WAFLEET_LOG_LEVEL": "error", "COLUMNS": "200", **env},
         check=False,
@@ -148,7 +150,7 @@ def test_a_limit_of_open_files_that_is_too_low_is_named(tmp_path: Path) -> None:
     arguments = ["prlimit", "--nofile=200:900", sys.executable, "-m", "supervisor", "run"]
     env = {**os.environ, "WAFLEET_DATA_DIR": str(tmp_path / "data")}
     done = subprocess.run(
-        arguments, capture_output=True, text=True, timeout=60, env=env, check=False
+        arguments, capture_output=True, text=True, timeout=PROGRAM, env=env, check=False
     )
     assert done.returncode == 8, done.stderr
     assert "limit of 900 open files" in done.stderr

@@ -13,7 +13,7 @@ import pytest
 from tests.acceptance.conftest import Node, connect
 from tests.acceptance.test_admin_programs import wafleet
 from tests.integration.doctor_support import CHECKS
-from tests.waiting import eventually
+from tests.waiting import PROGRAM, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,7 @@ def test_a_low_limit_of_open_files_is_bad(tmp_path: Path) -> None:
         [sys.executable, "-c", LIMITED, "doctor", "--json"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PROGRAM,
         env={**os.environ, "WAFLEET_DATA_DIR": str(tmp_path / "data")},
         check=False,
     )

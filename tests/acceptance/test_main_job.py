@@ -125,7 +125,7 @@ async def test_a_killed_supervisor_leaves_no_browser_and_loses_nothing(node: Nod
         group = [p.pid for p in node.browsers()]
         assert len(group) == 1
         node.program.kill()
-        eventually(lambda: not node.browsers(), within=5)
+        eventually(lambda: not node.browsers())
         assert [left for left in node.left() if not left.endswith("SingletonLock")] == []
     node.start()
     async with node.api() as api:
@@ -144,7 +144,7 @@ async def test_a_killed_supervisor_in_the_middle_of_a_launch_leaves_nothing(node
         await api.post("/v1/sessions", {"name": "one", "start": True})
         eventually(node.browsers)
         node.program.kill()
-    eventually(lambda: not node.browsers(), within=5)
+    eventually(lambda: not node.browsers())
     node.start()
     async with node.api() as api:
         await api.session_becomes("one", "qr_scanning", "qr_shown")

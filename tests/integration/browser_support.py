@@ -16,6 +16,7 @@ from actors.browser import procfs
 from actors.browser.driver import BrowserFact, SessionPaths
 from actors.browser.launch_args import BrowserOptions
 from actors.browser.launcher import ChromiumDriver
+from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,7 +28,6 @@ REPOSITORY: Final = Path(__file__).resolve().parents[2]
 BUNDLE: Final = REPOSITORY / "node_modules/@wppconnect/wa-js/dist/wppconnect-wa.js"
 BLANK: Final = "data:text/html,<title>blank</title>"
 OPTIONS: Final = BrowserOptions(bundle_path=BUNDLE, whatsapp_url=BLANK)
-PATIENCE: Final = 20.0
 
 F = TypeVar("F")
 

@@ -119,7 +119,7 @@ async def test_a_page_that_is_not_whatsapp_is_noticed(tmp_path: Path) -> None:
     options = replace(OPTIONS, deadlines=Deadlines(inject=0.2))
     async with browsing(tmp_path, options, facts=facts) as browser:
         await browser.open()
-        loaded = await facts.next(PageLoaded, within=5)
+        loaded = await facts.next(PageLoaded)
         assert loaded.critical[0] == "loader"
         assert facts.of(SocketChanged) == []
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from pyppeteer.errors import NetworkError
 
-pytestmark = pytest.mark.integration
+from tests.waiting import PATIENCE
 
-PATIENCE = 10.0
+pytestmark = pytest.mark.integration
 
 
 @dataclass

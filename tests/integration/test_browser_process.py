@@ -124,7 +124,7 @@ async def test_kill_9_is_noticed_within_a_second(tmp_path: Path) -> None:
             await browser.lookup_ack(chat="x", wa_id="y")
         with pytest.raises(ConnectionLost):
             await browser.open()
-        await until(lambda: not any(procfs.find(pid) for pid in group), within=5)
+        await until(lambda: not any(procfs.find(pid) for pid in group))
         report = await browser.stop(10)
         assert report.survivors == ()
         assert facts.of(BrowserExited) == [exited]
@@ -135,7 +135,7 @@ async def test_kill_from_another_thread(tmp_path: Path) -> None:
     async with browsing(tmp_path, facts=facts) as browser:
         killer = threading.Thread(target=browser.kill)
         killer.start()
-        await facts.next(BrowserExited, within=1)
+        await facts.next(BrowserExited)
         killer.join()
         browser.kill()
         assert (await browser.stop(1)).survivors == ()
@@ -210,7 +210,7 @@ async def test_a_cancelled_stop_goes_on(tmp_path: Path) -> None:
         stopping.cancel()
         with pytest.raises(asyncio.CancelledError):
             await stopping
-        await until(lambda: not members(browser.pid), within=10)
+        await until(lambda: not members(browser.pid))
 
 
 async def test_a_child_that_left_the_group_is_killed_too(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ async def test_a_closed_page_is_gone(tmp_path: Path) -> None:
         await browser._connection.send("Target.closeTarget", {"targetId": target["targetId"]})
         with pytest.raises(PageGone):
             await waiting
-        await facts.next(PageCrashed, within=2)
+        await facts.next(PageCrashed)
         with pytest.raises(PageGone):
             await browser.open()
 
