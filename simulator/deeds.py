@@ -47,10 +47,11 @@ class Deeds:
             message.type, message.body, message.extra = "revoked", None, {}
             self._tell(account, person, message, {"op": "revoked"})
 
-    def react(self, person: Contact, to: str, message_id: str, emoji: str) -> None:
+    def react(self, person: Contact, to: str, message_id: str, emoji: str, via: str) -> None:
         """Somebody in the chat reacts; no emoji takes the reaction back."""
         for account, message in self._copies(person, to, message_id):
-            frame = {"op": "reacted", "emoji": emoji, "at_ms": self._clock.now_ms()}
+            now_ms = self._clock.now_ms()
+            frame = {"op": "reacted", "emoji": emoji, "at_ms": now_ms, "via": via}
             self._tell(account, person, message, frame)
 
     def vote(self, person: Contact, to: str, message_id: str, options: list[str]) -> None:

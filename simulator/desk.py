@@ -133,7 +133,7 @@ class Desk:
         self._changed()
 
     def contact_reacts(self, number: str, body: req.ContactReacts) -> None:
-        self._hub.deeds.react(self._world.contact(number), body.to, body.id, body.emoji)
+        self._hub.deeds.react(self._world.contact(number), body.to, body.id, body.emoji, body.via)
 
     def contact_votes(self, number: str, body: req.ContactVotes) -> None:
         self._hub.deeds.vote(self._world.contact(number), body.to, body.id, body.options)

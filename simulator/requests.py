@@ -96,11 +96,16 @@ class ContactRevokes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactReacts:
-    """``id`` is any message of the chat; no ``emoji`` takes the reaction back."""
+    """``id`` is any message of the chat; no ``emoji`` takes the reaction back.
+
+    ``via`` says how the page's modules hand it on: one by one (row), in a list, in a list for the
+    table of reactions, or, as WhatsApp Web does with news, to the table and one by one (both).
+    """
 
     to: str
     id: str
     emoji: str = ""
+    via: Literal["row", "list", "table", "both"] = "both"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ SCRIPTS: Final = (
     "kinds.js",
     "sending.js",
     "typing.js",
+    "reactions.js",
     "incoming.js",
     "reading.js",
     "marks.js",

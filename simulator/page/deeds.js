@@ -50,17 +50,40 @@ async function revoked(frame) {
   MsgStore.get(key)?.set({ type: 'revoked', body: undefined, caption: undefined });
 }
 
-function reacted(frame) {
-  const reaction = {
-    msgKey: keyFor({ ...frame, from_me: false, id: `REACT${frame.at_ms}` }).toString(),
-    parentMsgKey: keyFor(frame).toString(),
-    reactionText: frame.emoji,
-    read: false,
-    orphan: 0,
+/** What modules are given of one reaction: a row, or a list of what came as messages. */
+function reactionForms(frame) {
+  const author = frame.author ? frame.sender : undefined;
+  const msgKey = keyFor({ ...frame, from_me: false, id: `REACT${frame.stanza}`, author });
+  const parentMsgKey = keyFor(frame);
+  const t = Math.floor(frame.at_ms / 1000);
+  const shared = { reactionText: frame.emoji, read: false, orphan: 0, t };
+  const row = {
+    ...shared,
+    msgKey: msgKey.toString(),
+    parentMsgKey: parentMsgKey.toString(),
     senderUserJid: frame.sender,
-    t: Math.floor(frame.at_ms / 1000),
   };
-  load('WAWebReactionsBE').addOrUpdateReactionsModelCollection(reaction, true);
+  const message = {
+    ...shared,
+    id: msgKey,
+    type: 'reaction',
+    reactionParentKey: parentMsgKey,
+    reactionTimestamp: frame.at_ms,
+    from: msgKey.remote,
+    author: author && toWid(author),
+  };
+  return { row, message };
+}
+
+/** By the table of reactions, by the models, or by both, as WhatsApp Web does with news. */
+async function reacted(frame) {
+  const { row, message } = reactionForms(frame);
+  const { reactionTableMode } = load('WAWebAddonReactionTableMode');
+  const models = load('WAWebReactionsBE');
+  const by = (...ways) => ways.includes(frame.via);
+  if (by('table', 'both')) await reactionTableMode.bulkUpsert([message]);
+  if (by('list')) await models.addOrUpdateReactionsModelCollection([message], true);
+  if (by('row', 'both')) await models.addOrUpdateReactionsModelCollection(row, true);
 }
 
 async function voted(frame) {

@@ -113,6 +113,7 @@ export const actionModules = {
   WAWebHandleGroupReceipt: { handleGroupSimpleReceipt: applyReceipt },
   WAWebHandleStatusReceipt: { async handleStatusSimpleReceipt() {} },
   WAWebGroupDbAction: { async updateDBForGroupAction() {} },
+  WAWebAddonReactionTableMode: { reactionTableMode: { async bulkUpsert() {} } },
   WAWebReactionsBE: { addOrUpdateReactionsModelCollection() {} },
   WAWebPollVotes: { async upsertVotesDb() {} },
   WAWebChatSearchQuery: {

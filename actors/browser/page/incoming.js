@@ -9,6 +9,11 @@
  * }} page
  */
 function wafleetIncoming({ emit, guarded, requireConnected, requireBindings }) {
+  const MAX_REMEMBERED = 5000;
+
+  /** @type {Set<string>} reactions that were told */
+  const reactions = new Set();
+
   /** WhatsApp gives some times in seconds, others in milliseconds. @param {any} time */
   function milliseconds(time) {
     const number = Number(time);
@@ -52,9 +57,14 @@ function wafleetIncoming({ emit, guarded, requireConnected, requireBindings }) {
     emit('revoked', { ...target(key), by, at: Date.now() });
   }
 
-  /** @param {any} reaction */
+  /** WhatsApp Web hands one reaction around several times. @param {any} reaction */
   function reacted(reaction) {
-    if (!wafleetIsChat(reaction.msgId.remote) || wafleetIsMe(reaction.sender)) return;
+    if (!wafleetIsChat(reaction.msgId.remote)) return;
+    if (reaction.id.fromMe || wafleetIsMe(reaction.sender)) return;
+    const id = `${reaction.id.id} ${reaction.msgId.id}`;
+    if (reactions.has(id)) return;
+    reactions.add(id);
+    if (reactions.size > MAX_REMEMBERED) reactions.delete(reactions.values().next().value ?? '');
     emit('reaction', {
       ...target(reaction.msgId),
       sender: wafleetJid(reaction.sender),
@@ -116,6 +126,7 @@ function wafleetIncoming({ emit, guarded, requireConnected, requireBindings }) {
 
   WPP.on('chat.msg_revoke', guarded(revokeNoticed));
   WPP.on('chat.new_reaction', guarded(reacted));
+  wafleetReactions({ tell: reacted, guarded });
   WPP.on('chat.poll_response', guarded(voted));
   WPP.on('group.participant_changed', guarded(membersChanged));
   WPP.on('call.incoming_call', guarded(called));
