@@ -99,10 +99,8 @@ class Deeds:
                 "action": action,
                 "by": lid_jid(by.number),
                 "members": [lid_jid(person.number) for person in members],
-                "participants": [
-                    {"id": lid_jid(n), "admin": n == group.participants[0]}
-                    for n in group.participants
-                ],
+                "participants": group.listed(),
+                "addressing": group.addressing,
                 "people": [self._world.identity(person) for person in (*members, by)],
             }
             self._board.enqueue(account, frame)

@@ -145,7 +145,7 @@ class Desk:
         return [{**asdict(g), "jid": group_jid(g.id)} for g in self._world.groups.values()]
 
     def add_group(self, body: req.NewGroup) -> dict[str, Any]:
-        group = self._world.add_group(body.name, body.participants)
+        group = self._world.add_group(body.name, body.participants, body.addressing)
         self._truth.add("group_created", group=group.id, participants=group.participants)
         self._changed()
         return {**asdict(group), "jid": group_jid(group.id)}

@@ -137,11 +137,20 @@ Person = Account | Contact
 
 @dataclass(slots=True)
 class Group:
-    """A group; ``participants`` are numbers, the first one is its admin."""
+    """A group; ``participants`` are numbers, the first one is its admin.
+
+    ``addressing`` says by which of their addresses pages list them, and mentions must name them.
+    """
 
     id: str
     name: str
     participants: list[str]
+    addressing: Addressing = "lid"
+
+    def listed(self) -> list[Frame]:
+        """The participants as pages get them."""
+        jid = lid_jid if self.addressing == "lid" else pn_jid
+        return [{"id": jid(n), "admin": n == self.participants[0]} for n in self.participants]
 
 
 def address_of(person: Person) -> str:

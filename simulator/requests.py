@@ -136,8 +136,11 @@ class ChangeMembers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewGroup:
+    """See ``simulator.entities.Group``."""
+
     name: str
     participants: list[str]
+    addressing: Addressing = "lid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

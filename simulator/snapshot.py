@@ -42,9 +42,8 @@ def _chat(world: World, chat: Chat, history: int, waiting: set[str]) -> Frame:
         "msgs": [m.frame() for m in newest],
     }
     if isinstance(group, Group):
-        view["participants"] = [
-            {"id": lid_jid(n), "admin": n == group.participants[0]} for n in group.participants
-        ]
+        view["participants"] = group.listed()
+        view["addressing"] = group.addressing
     return view
 
 

@@ -31,6 +31,8 @@ from simulator.jid import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from simulator.options import Addressing
+
 FIRST_NUMBER = 15_550_100_001
 FIRST_GROUP = 120_363_000_000_000_001
 
@@ -63,7 +65,9 @@ class World:
         self._by_lid[lid_of(contact.number)] = contact.number
         return contact
 
-    def add_group(self, name: str, participants: list[str]) -> Group:
+    def add_group(
+        self, name: str, participants: list[str], addressing: Addressing = "lid"
+    ) -> Group:
         """Create a group; every participant must exist, at least one must be an account."""
         for number in participants:
             self.require_person(number)
@@ -72,7 +76,12 @@ class World:
         taken = FIRST_GROUP
         while str(taken) in self.groups:
             taken += 1
-        group = Group(id=str(taken), name=name, participants=list(dict.fromkeys(participants)))
+        group = Group(
+            id=str(taken),
+            name=name,
+            participants=list(dict.fromkeys(participants)),
+            addressing=addressing,
+        )
         self.groups[group.id] = group
         for account in self.members(group):
             self.chat(account, group_jid(group.id))

@@ -15,6 +15,7 @@ PAGE: Final = Path(__file__).parent / "page"
 SCRIPTS: Final = (
     "bindings.js",
     "content.js",
+    "mentions.js",
     "messages.js",
     "kinds.js",
     "sending.js",

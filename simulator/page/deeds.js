@@ -109,7 +109,7 @@ async function members(frame) {
     { chatId: chat.id, author, pushname: '' },
     { actionType: action, participants, isInvite: joins },
   );
-  setGroup(chat, frame.name, frame.participants);
+  setGroup(chat, frame);
 }
 
 function call(frame) {

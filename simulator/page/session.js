@@ -95,9 +95,10 @@ function fillChats({ chats, people }) {
       [person.pn, person.lid].find((id) => ids.has(id)),
     );
   }
-  for (const { id, name, unread, t, msgs, participants } of chats) {
+  for (const each of chats) {
+    const { id, name, unread, t, msgs } = each;
     const chat = ensureChat(id, { name, formattedTitle: name, t });
-    if (participants) setGroup(chat, name, participants);
+    if (each.participants) setGroup(chat, each);
     for (const wire of msgs) {
       const attributes = toAttributes(wire, false);
       const known = MsgStore.get(attributes.id);

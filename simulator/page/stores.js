@@ -100,6 +100,7 @@ export const ParticipantCollection = defineCollection(ParticipantModel, {
 
 export const GroupMetadataModel = defineModel('group-metadata', [
   ...['id', 'subject', 'participants', 'groupType', 'memberAddMode', 'size'],
+  'isLidAddressingMode',
 ]);
 export const GroupMetadataCollection = defineCollection(GroupMetadataModel, {
   _handleParentGroupChange() {},
@@ -191,7 +192,7 @@ export function learnPerson({ pn, lid, name }, chatId) {
 }
 
 /** Put group metadata behind a chat. */
-export function setGroup(chat, name, participants) {
+export function setGroup(chat, { name, participants, addressing }) {
   const members = new ParticipantCollection();
   for (const { id, admin } of participants) {
     members.add({ id: toWid(id), isAdmin: admin, isSuperAdmin: admin });
@@ -201,6 +202,7 @@ export function setGroup(chat, name, participants) {
     groupType: 'DEFAULT',
   });
   const [kept] = GroupMetadataStore.add(metadata);
-  kept.set({ participants: members, size: members.length });
+  const isLidAddressingMode = addressing === 'lid';
+  kept.set({ participants: members, size: members.length, isLidAddressingMode });
   chat.set({ groupMetadata: kept, name, formattedTitle: name });
 }

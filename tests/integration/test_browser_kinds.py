@@ -5,19 +5,21 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from actors.browser.driver import MessageReceived, Outgoing
-from simulator import Simulator
+from simulator import ContactSeed, Simulator
 from simulator import requests as req
+from simulator.jid import lid_jid, pn_jid
 from tests.integration.browser_support import Facts, until
 from tests.integration.media_samples import MP4, OPUS_OGG, PDF, png
 from tests.integration.whatsapp_support import (
     BOB,
     CAROL,
     ME,
+    SEEDS,
     linked,
     outgoing,
     refused,
@@ -236,6 +238,55 @@ async def test_in_groups_and_chats_by_lid(tmp_path: Path) -> None:
                 made("edit", 7, chat=LID_CHAT, body="edited", target=own(6, LID_CHAT))
             )
             assert shown(simulator, 6, CAROL)["body"] == "edited"
+
+
+@pytest.mark.parametrize("addressing", ["lid", "pn"])
+async def test_mentions_name_members_as_their_group_does(
+    tmp_path: Path, addressing: Literal["lid", "pn"]
+) -> None:
+    """Bob is known by his chat, Carol's lid must be asked for, and Dora is not in the group."""
+    facts = Facts()
+    dora = "15550100007"
+    contacts = (*SEEDS["contacts"], ContactSeed(number=dora, name="Dora"))
+    wanted = {
+        n: (lid_jid if addressing == "lid" else pn_jid)(n).split("@")[0] for n in (BOB, CAROL)
+    }
+    server = {"lid": "lid", "pn": "c.us"}[addressing]
+    async with simulating(contacts=contacts) as simulator:
+        group = simulator.desk.add_group(
+            req.NewGroup(name="Team", participants=[ME, BOB, CAROL], addressing=addressing)
+        )
+        jid = group["jid"]
+        simulator.desk.contact_sends(BOB, req.ContactSends(to=ME, text="hi"))
+        async with linked(tmp_path, simulator, facts) as browser:
+            body = f"@{BOB}, @{CAROL}! @{dora}? @{BOB}1 {BOB}"
+            mentions = [pn_jid(BOB), pn_jid(CAROL), pn_jid(dora)]
+            await browser.send(made("text", 1, chat=jid, body=body, mentions=mentions))
+            got = shown(simulator, 1)
+            assert got["body"] == (f"@{wanted[BOB]}, @{wanted[CAROL]}! @{dora}? @{BOB}1 {BOB}")
+            assert got["mentionedJidList"] == [f"{wanted[n]}@{server}" for n in (BOB, CAROL)]
+
+            # by either address, in captions, too
+            file = tmp_path / "outgoing"
+            file.write_bytes(png())
+            named = {"mentions": [lid_jid(BOB)], "mimetype": "image/png", "filename": "a.png"}
+            picture = made("image", 2, chat=jid, body=f"@{lid_jid(BOB)[:-4]}", **named)
+            await browser.send(replace(picture, media=file))
+            got = shown(simulator, 2)
+            assert got["caption"] == f"@{wanted[BOB]}"
+            assert got["mentionedJidList"] == [f"{wanted[BOB]}@{server}"]
+            nobody = made("text", 3, chat=jid, body=f"@{dora}", mentions=[pn_jid(dora)])
+            await browser.send(nobody)
+            assert shown(simulator, 3)["body"] == f"@{dora}"
+            assert not shown(simulator, 3).get("mentionedJidList")
+
+            # what comes in names them by their numbers, in the text as well
+            text = f"@{wanted[CAROL]} @{wanted[BOB]}"
+            extra = {"mentionedJidList": [f"{wanted[n]}@{server}" for n in (CAROL, BOB)]}
+            simulator.desk.contact_sends(BOB, req.ContactSends(to=jid, text=text, extra=extra))
+            told = await facts.next(MessageReceived, lambda one: one.chat == jid)
+            assert told.body == f"@{CAROL} @{BOB}"
+            assert told.content["mentions"] == [pn_jid(CAROL), pn_jid(BOB)]
 
 
 async def test_a_large_file_passes_neither_through_us_nor_through_the_pipe(tmp_path: Path) -> None:

@@ -50,9 +50,17 @@ function wafleetIsChat(wid) {
   return /^(c\.us|lid|g\.us)$/.test(wid.server) && !wid.isStatusV3?.();
 }
 
-/** What somebody wrote: the text, or the caption. The body of media is a thumbnail.
+/** What somebody wrote: the text, or the caption, with the numbers of those whom it mentions.
  * @param {any} msg */
 function wafleetBody(msg) {
+  const mentioned = (msg.mentionedJidList ?? []).map((/** @type {any} */ wid) => [
+    wid.toString(), wafleetJid(wid),
+  ]);
+  return wafleetRenamed(wafleetWritten(msg), mentioned);
+}
+
+/** The body of media is a thumbnail. @param {any} msg */
+function wafleetWritten(msg) {
   if (msg.type === 'chat') return String(msg.body ?? '');
   if (msg.type === 'poll_creation') return String(msg.pollName ?? '');
   return String(msg.caption ?? '');

@@ -200,7 +200,7 @@ function wafleetKinds({ findOwn, findTheirs }) {
   }
 
   /** @param {string} kind @param {Message} message @returns {Promise<() => Promise<any>>} */
-  const prepare = (kind, message) => known(kind).prepare(message);
+  const prepare = async (kind, message) => known(kind).prepare(await wafleetAddressed(message));
 
   return { features, prepare };
 }
