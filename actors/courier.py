@@ -22,7 +22,7 @@ from actors.browser.driver import (
 )
 from actors.clearance import Clearance
 from actors.doubts import Doubts
-from actors.handover import PREPARE_DEADLINE, Handover
+from actors.handover import PREPARE_DEADLINE, Handover, type_for
 from actors.limiter_messages import SendGranted, SendLater
 from actors.messages import SendAnswered, TimerFired
 from storage.messages import Priority
@@ -270,7 +270,7 @@ class Courier:
         self, due: Due, row: MessageRow, grant: MessageGrant, browser: Browser
     ) -> None:
         seconds = self._deps.delivery.typing
-        work = partial(browser.show_typing, chat=row.chat, seconds=seconds)
+        work = partial(type_for, browser, row.chat, seconds)
         then = partial(self._typing_shown, due, row, grant)
         deadline = self._deps.timeouts.call + seconds + SEND_SLACK
         self._calls.place(self._deps.browsers, work, then, deadline=deadline)

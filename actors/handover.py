@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from actors.browser.driver import PageRefused
+from actors.browser.reading import MarkTyping
 from actors.messages import Outcome
 
 if TYPE_CHECKING:
@@ -84,6 +86,12 @@ class Handover:
             tidy = partial(self._desk.discard, outgoing)
             self._calls.place(self._main, tidy, _tidied, deadline=PREPARE_DEADLINE)
         then(outcome)
+
+
+async def type_for(browser: Browser, chat: str, seconds: float) -> None:
+    """Show the people of a chat that we type; returns when that is over. Raises DriverError."""
+    await browser.read(MarkTyping(jid=chat, seconds=seconds))
+    await asyncio.sleep(seconds)
 
 
 def _tidied(outcome: Outcome) -> None:

@@ -309,12 +309,6 @@ class Browser(Reader, Protocol):
     async def lookup_ack(self, *, chat: str, wa_id: str) -> int | None:
         """Return the ack of an own message that WhatsApp Web knows, None if it does not know it."""
 
-    async def show_typing(self, *, chat: str, seconds: float) -> None:
-        """Let the other side see that we type; returns when that is over.
-
-        Raises PageRefused, also where this page can't, and other DriverErrors as ever.
-        """
-
     async def beat(self) -> None:
         """Ask the browser for a sign of life. Raises CallTimedOut, ConnectionLost."""
 

@@ -60,7 +60,7 @@ def question(query: PageQuery) -> tuple[str, dict[str, object]]:
         case MarkRead(jid=one):
             return "markRead", {"jid": one}
         case MarkTyping(jid=one, seconds=seconds, recording=recording):
-            return "markTyping", {"jid": one, "ms": seconds * 1000, "recording": recording}
+            return "markTyping", {"jid": one, "ms": round(seconds * 1000), "recording": recording}
         case _:
             return _reading(query)
 

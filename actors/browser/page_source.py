@@ -19,7 +19,6 @@ SCRIPTS: Final = (
     "messages.js",
     "kinds.js",
     "sending.js",
-    "typing.js",
     "reactions.js",
     "incoming.js",
     "reading.js",

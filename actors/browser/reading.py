@@ -80,7 +80,7 @@ class MarkTyping:
     """
 
     jid: str
-    seconds: int
+    seconds: float
     recording: bool = False
 
 

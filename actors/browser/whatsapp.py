@@ -161,10 +161,6 @@ class WhatsAppBrowser:
         value = await self._ask("lookupAck", args, self._options.deadlines.call)
         return value if isinstance(value, int) else None
 
-    async def show_typing(self, *, chat: str, seconds: float) -> None:
-        args: dict[str, object] = {"chat": chat, "ms": round(seconds * 1000)}
-        await self._ask("showTyping", args, self._options.deadlines.call + seconds)
-
     async def read(self, query: PageQuery) -> PageAnswer:
         function, args = question(query)
         value = await self._ask(function, args, self._options.deadlines.call)

@@ -163,8 +163,9 @@ async def test_typing_is_shown_before_a_reply_only(tmp_path: Path) -> None:
 
         await eventually_async(heard)
         await becomes(here, await accept(here, 2), *ARRIVED)
-        states = [entry["state"] for entry in here.simulator.truth.read(kinds=["presence"])]
-        assert states == ["composing", "paused"]
+        kinds = ["presence", "message_received_from_client"]
+        seen = [one.get("state") or one["text"] for one in here.simulator.truth.read(kinds=kinds)]
+        assert seen == ["text 1", "composing", "paused", "text 2"]
 
 
 async def test_a_restart_forgets_no_grant(tmp_path: Path) -> None:

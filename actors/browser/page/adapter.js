@@ -218,7 +218,6 @@ function wafleetAdapter(config) {
   }
 
   const sending = wafleetSending({ requireConnected, requireBindings });
-  const typing = wafleetTyping({ requireConnected, requireBindings });
   const incoming = wafleetIncoming({ emit, guarded, requireConnected, requireBindings });
   const reading = wafleetReading({ requireConnected, requireBindings });
   const marks = wafleetMarks({ requireConnected, requireBindings });
@@ -226,7 +225,7 @@ function wafleetAdapter(config) {
 
   /** @type {Record<string, (args: any, file?: File) => unknown>} */
   const CALLS = {
-    ...sending.calls, ...typing.calls, ...incoming.calls, ...reading.calls, ...marks.calls,
+    ...sending.calls, ...incoming.calls, ...reading.calls, ...marks.calls,
     look, tellState, takeOver, refreshQr, logout,
   };
 

@@ -77,10 +77,6 @@ const WAFLEET_BINDINGS = {
     'functions.handleGroupSimpleReceipt': () => WPP.whatsapp.functions.handleGroupSimpleReceipt,
   },
   note: { 'Cmd.sendDeleteMsgs': () => WPP.whatsapp.Cmd.sendDeleteMsgs },
-  typing: {
-    'ChatPresence.markComposing': () => WPP.whatsapp.ChatPresence.markComposing,
-    'ChatPresence.markPaused': () => WPP.whatsapp.ChatPresence.markPaused,
-  },
   takeover: { 'Socket.takeover': () => WPP.whatsapp.Socket.takeover },
   receive: { 'MsgStore.on': () => WPP.whatsapp.MsgStore.on },
   reactions: {
