@@ -25,6 +25,7 @@ from actors.doubts import Doubts
 from actors.handover import PREPARE_DEADLINE, Handover, type_for
 from actors.limiter_messages import SendGranted, SendLater
 from actors.messages import SendAnswered, TimerFired
+from actors.upload_time import upload_seconds
 from storage.messages import Priority
 from storage.outbox import Due
 from storage.store import StoreBusy, StoreError, StoreFull
@@ -243,7 +244,7 @@ class Courier:
         if number is None or self._browser is None:
             self._rest(MOMENT)
             return
-        lease = CLAIM_DEADLINE + PREPARE_DEADLINE + self._send_deadline()
+        lease = CLAIM_DEADLINE + PREPARE_DEADLINE + self._send_deadline(row)
         if due.reply and self._deps.delivery.typing > 0:
             lease += self._deps.timeouts.call + self._deps.delivery.typing + SEND_SLACK
         self._clearance.ask(
@@ -320,7 +321,7 @@ class Courier:
         since = max(row.created_ms, row.send_at_ms or 0)
         self._deps.telemetry.accept_to_page_seconds.observe((self._deps.now_ms() - since) / 1000)
         then = partial(self._page_answered, row)
-        self._handover.place(row, browser, then, deadline=self._send_deadline())
+        self._handover.place(row, browser, then, deadline=self._send_deadline(row))
 
     def _page_answered(self, row: MessageRow, outcome: Outcome) -> None:
         self._in_flight = None
@@ -372,8 +373,8 @@ class Courier:
     def _report_sick(self, error: Exception, silence: str = "page_unresponsive") -> None:
         self._owner.sending_failed(SICK.get(type(error), silence), type(error).__name__)
 
-    def _send_deadline(self) -> float:
-        return self._deps.timeouts.send + SEND_SLACK
+    def _send_deadline(self, row: MessageRow) -> float:
+        return self._deps.timeouts.send + upload_seconds(row.content) + SEND_SLACK
 
 
 def _definite(row: MessageRow, reason: str) -> bool:

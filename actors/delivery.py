@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from actors.upload_time import upload_seconds
+
 if TYPE_CHECKING:
     from storage.messages import MessageRow
 
@@ -34,6 +36,8 @@ class UnknownPolicy(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRules:
     """`pending` is for how many seconds a message may be without an ack before a repair.
+
+    One with a file may be so for as long as its upload may take on top.
 
     `typing` is for how many seconds typing is shown before a reply; 0 for not at all.
     """
@@ -89,7 +93,8 @@ def judge(
     if ack is not None and ack != 0:
         return Settle(ack)
     if ack == 0:
-        return Await(repair=waited >= rules.pending and row.error_code != ACK_MISSING)
+        late = waited >= rules.pending + upload_seconds(row.content)
+        return Await(repair=late and row.error_code != ACK_MISSING)
     if row.expires_ms is not None and row.expires_ms <= now_ms:
         return Expire()
     if rules.unknown_policy is UnknownPolicy.PARK:

@@ -141,7 +141,13 @@ class Settings(
     launch_timeout: Seconds = seconds(30, 1, 600, "How long a browser may take to start.")
     open_timeout: Seconds = seconds(60, 1, 600, "How long WhatsApp Web may take to load.")
     call_timeout: Seconds = seconds(30, 1, 600, "How long a page may take to answer a call.")
-    send_timeout: Seconds = seconds(60, 1, 600, "How long a send waits for WhatsApp's ack.")
+    send_timeout: Seconds = seconds(
+        60,
+        1,
+        600,
+        "How long a send waits for WhatsApp's ack; with a file by a second longer for every"
+        " 128 KiB of it.",
+    )
     sync_timeout: Seconds = seconds(120, 1, 3600, "How long a login may take to finish syncing.")
     socket_timeout: Seconds = seconds(
         60, 1, 3600, "How long WhatsApp Web may stay offline before its browser is restarted."

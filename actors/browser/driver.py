@@ -243,7 +243,7 @@ class PageView:
     """What a page says of itself: WhatsApp's socket and stream as in SocketChanged.
 
     `unacked_seconds` is how long the oldest own message that this page handed over has been without
-    an ack; None if all have theirs.
+    an ack, not counting the time for the upload of its file; None if all have theirs.
     """
 
     socket: str

@@ -74,6 +74,8 @@ PASSED_ON: Final = frozenset(
 class Deadlines:
     """Seconds. `launch` and `open` bound the whole step, `call` and `send` one call of the page.
 
+    A file that is sent gets the time of its upload on top of `send`.
+
     `inject` is how long WhatsApp's module loader may take after the document has loaded, `ready`
     how long wa-js may take from there; then PageLoaded says that they are missing. `copy` is how
     long a browser may stand still while its profile is copied, `beat` how long a sign of life may

@@ -10,6 +10,7 @@ from typing import Final
 
 from actors.browser.driver import BundleMissing
 from actors.browser.page_session import FILE
+from actors.upload_time import LONGEST_UPLOAD, SLOWEST_UPLOAD
 
 PAGE: Final = Path(__file__).parent / "page"
 SCRIPTS: Final = (
@@ -72,6 +73,8 @@ class PageScripts:
             "api": names.api,
             "injectMs": round(inject_seconds * 1000),
             "readyMs": round(ready_seconds * 1000),
+            "slowestUpload": SLOWEST_UPLOAD,
+            "longestUploadMs": round(LONGEST_UPLOAD * 1000),
         }
         return "\n".join(
             (

@@ -30,6 +30,7 @@ from actors.browser.lists import decode_open_media, decode_page_answer, decode_p
 from actors.browser.logouts import LogoutWatch
 from actors.browser.page_session import PageSession, answered
 from actors.browser.page_source import PageNames, PageScripts, call_expression
+from actors.upload_time import upload_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,7 +151,8 @@ class WhatsAppBrowser:
             "content": dict(message.content),
             "again": again,
         }
-        value = await self._ask("send", args, self._options.deadlines.send, message.media)
+        deadline = self._options.deadlines.send + upload_seconds(message.content)
+        value = await self._ask("send", args, deadline, message.media)
         ack = value.get("ack") if isinstance(value, dict) else None
         if not isinstance(ack, int) or ack < 1:
             raise PageRefused("send_unconfirmed", "the page adapter gave no ack")

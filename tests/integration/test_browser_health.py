@@ -17,6 +17,7 @@ from actors.browser.driver import (
     CallTimedOut,
     DocumentChanged,
     MessageReceived,
+    Outgoing,
     PageCrashed,
     PageView,
     ServerHeard,
@@ -26,6 +27,7 @@ from actors.browser.launch_args import Deadlines
 from simulator import requests as req
 from storage.vault.profile_copy import copy_profile
 from tests.integration.browser_support import OPTIONS, Facts, browsing, renderer_of, until
+from tests.integration.media_samples import png
 from tests.integration.whatsapp_support import (
     BOB,
     ME,
@@ -93,6 +95,35 @@ async def test_a_healthy_page_tells_what_it_is(tmp_path: Path) -> None:
         simulator.desk.set_fault("disconnect", ME, {})  # WhatsApp Web sends again by itself
         assert (await sending).ack >= 1
         assert await unacked() is None
+
+
+async def test_a_file_may_be_uploading_before_it_waits_for_its_ack(tmp_path: Path) -> None:
+    facts = Facts()
+    file = tmp_path / "outgoing"
+    file.write_bytes(png(padding=bytes(1024 * 1024)))
+    async with simulating() as simulator, linked(tmp_path, simulator, facts) as browser:
+        simulator.desk.set_fault("drop_acks", ME, {})
+        named = {"mimetype": "image/png", "filename": "a.png"}
+        picture = Outgoing(
+            chat=f"{BOB}@c.us", wa_id=wa_id(1), kind="image", body="", content=named, media=file
+        )
+
+        async def unacked() -> float | None:
+            view = await browser.look()
+            assert view is not None
+            return view.unacked_seconds
+
+        first = asyncio.create_task(browser.send(picture))
+        while (waited := await unacked()) is None:
+            assert not first.done()
+        assert waited == 0
+        second = asyncio.create_task(browser.send(outgoing(f"{BOB}@c.us", wa_id(2), "waits")))
+        while not (waited := await unacked()):  # the text came later, and waits longer
+            assert not second.done()
+        assert waited < 8
+        simulator.desk.clear_faults(None)
+        simulator.desk.set_fault("disconnect", ME, {})
+        assert all(one.ack >= 1 for one in await asyncio.gather(first, second))
 
 
 async def test_a_page_without_the_adapter_lives_all_the_same(tmp_path: Path) -> None:

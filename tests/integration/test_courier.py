@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from actors import courier
 from actors.messages import OutboxChanged, StopKind
 from simulator import requests as req
 from storage.messages import MessageRow, MessageState, NewOutbound
+from storage.uploads import UploadFacts
 from supervisor.parts import now_ms
 from tests.integration.archive_world import ALICE, ME, World, world
+from tests.integration.media_samples import png
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
@@ -166,6 +169,24 @@ async def test_typing_is_shown_before_a_reply_only(tmp_path: Path) -> None:
         kinds = ["presence", "message_received_from_client"]
         seen = [one.get("state") or one["text"] for one in here.simulator.truth.read(kinds=kinds)]
         assert seen == ["text 1", "composing", "paused", "text 2"]
+
+
+async def test_a_file_gets_the_time_of_its_upload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ack comes after a text's time; the page's deadline and the courier's both wait for it."""
+    monkeypatch.setattr(courier, "SEND_SLACK", 0.3)
+    data = png(padding=bytes(512 * 1024))
+    facts = UploadFacts(mimetype="image/png", size=len(data), problem=None)
+    async with world(tmp_path, {"ack_delay": 2.0}, send_timeout=1) as here:
+        await here.link()
+        upload = await here.uploads.save_upload(
+            here.workspace, [data], lambda: facts, filename="a.png"
+        )
+        content = {"media": upload.id, "mimetype": "image/png", "size": upload.size}
+        row = await accept(here, 1, kind="image", content={**content, "filename": "a.png"})
+        found = await becomes(here, row, MessageState.UNKNOWN, *ARRIVED)
+        assert found.state in ARRIVED
 
 
 async def test_a_restart_forgets_no_grant(tmp_path: Path) -> None:

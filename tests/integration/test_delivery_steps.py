@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from actors.delivery import DeliveryRules, UnknownPolicy
-from storage.messages import MessageState, Priority
+from actors.messages import OutboxChanged
+from storage.messages import MessageState, NewOutbound, Priority
 from tests.integration.delivery_world import MINUTE, paper_world
 
 if TYPE_CHECKING:
@@ -257,3 +258,31 @@ def test_what_is_written_late_is_seen_in_time(world: World) -> None:
     assert len(world.main_calls) == 1
     world.drain()
     assert world.states() == [SENT, SENT]
+
+
+def test_a_number_is_kept_busy_for_the_time_of_an_upload(world: World) -> None:
+    """Or another session of the number would send beside it."""
+
+    def leased(content: dict[str, object]) -> int:
+        new = NewOutbound(
+            session_id=world.session_id,
+            chat=A,
+            wa_id=f"3EB{len(content)}",
+            kind="video" if content else "text",
+            body="",
+            now_ms=world.now_ms,
+            content=content,
+        )
+        world.run(world.store.accept_message(world.workspace_id, new))
+        world.session.courier.handle(OutboxChanged(session_id=world.session_id))
+        while not world.deps.book.leases:
+            assert world.step()
+        [lease] = world.deps.book.leases.values()
+        since = world.deps.instant().wall_ms
+        world.kill_supervisor()
+        world.drain()
+        return int(lease.until_ms - since)
+
+    text = leased({})
+    film = leased({"media": "M", "size": 64 * 1024 * 1024, "mimetype": "video/mp4"})
+    assert film - text == 512_000

@@ -154,6 +154,7 @@ def test_our_configuration_comes_before_the_bundle() -> None:
     source = PageScripts(bundle="BUNDLE", adapter="ADAPTER").source(
         PageNames(), inject_seconds=15, ready_seconds=20
     )
+    assert '"slowestUpload": 131072, "longestUploadMs": 1200000' in source
     order = [source.index(part) for part in ("disableGoogleAnalytics", "BUNDLE", "ADAPTER")]
     assert order == sorted(order)
 

@@ -60,6 +60,7 @@ ROW = MessageRow(
 )
 MARKED = replace(ROW, error_code=ACK_MISSING)
 OVER = replace(ROW, expires_ms=NOW)
+FILM = replace(ROW, kind="video", content={"media": "M", "size": 64 * 1024 * 1024})
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,8 @@ OVER = replace(ROW, expires_ms=NOW)
         (replace(ROW, attempts=2), None, 0, RULES, Resend()),
         (replace(ROW, attempts=3), None, 0, RULES, Stay(EXHAUSTED)),
         (ROW, None, 0, PARK, Stay(PARKED)),
+        (FILM, 0, 60 + 511, RULES, Await(repair=False)),  # it may still be uploading
+        (FILM, 0, 60 + 512, RULES, Await(repair=True)),
         (OVER, None, 0, RULES, Expire()),
         (OVER, None, 0, PARK, Expire()),
         (replace(ROW, expires_ms=NOW + 1), None, 0, RULES, Resend()),

@@ -217,11 +217,20 @@ function wafleetAdapter(config) {
     return health.look();
   }
 
+  /** A message with a file can't have its ack before it was uploaded. @param {any} msg */
+  function uploadMs(msg) {
+    if (!WAFLEET_MEDIA_TYPES.has(msg.type)) return 0;
+    const size = Number(msg.size ?? msg.mediaData?.size) || 0;
+    return Math.min((size / config.slowestUpload) * 1000, config.longestUploadMs);
+  }
+
   const sending = wafleetSending({ requireConnected, requireBindings });
   const incoming = wafleetIncoming({ emit, guarded, requireConnected, requireBindings });
   const reading = wafleetReading({ requireConnected, requireBindings });
   const marks = wafleetMarks({ requireConnected, requireBindings });
-  const health = wafleetHealth({ heard: () => emit('server_heard'), isNote: sending.isNote });
+  const health = wafleetHealth({
+    heard: () => emit('server_heard'), isNote: sending.isNote, uploadMs,
+  });
 
   /** @type {Record<string, (args: any, file?: File) => unknown>} */
   const CALLS = {

@@ -13,5 +13,9 @@ declare global {
     injectMs: number;
     /** Milliseconds from there until wa-js must be ready. */
     readyMs: number;
+    /** Bytes a second; a file that is sent gets so much time for its upload, */
+    slowestUpload: number;
+    /** but no more milliseconds than these. */
+    longestUploadMs: number;
   }
 }

@@ -3,13 +3,16 @@
 /**
  * `heard` is called when something came that only the server can have sent, but at most once a
  * second; what is told as a fact of its own (messages of contacts, acks) is not repeated here.
- * @param {{heard: () => void, isNote: (waId: string) => boolean}} owner
+ * `uploadMs` says how long a message may take longer than others.
+ * @param {{
+ *   heard: () => void, isNote: (waId: string) => boolean, uploadMs: (msg: any) => number,
+ * }} owner
  */
-function wafleetHealth({ heard, isNote }) {
+function wafleetHealth({ heard, isNote, uploadMs }) {
   const MAX_UNACKED = 5000;
   const HEARD_MS = 1000;
 
-  /** @type {Map<string, number>} when own messages without an ack were handed over, by id */
+  /** @type {Map<string, number>} since when own messages could have had their acks, by id */
   const unacked = new Map();
   let lastHeard = -HEARD_MS;
 
@@ -28,7 +31,7 @@ function wafleetHealth({ heard, isNote }) {
     if (!msg.id?.fromMe || msg.ack > 0) {
       if (wafleetMessage(msg) === null) hear(); // in a channel, a status, or from the phone
     } else if (!isNote(msg.id.id) && msg.ack === 0) {
-      unacked.set(msg.id.id, performance.now());
+      unacked.set(msg.id.id, performance.now() + uploadMs(msg));
       if (unacked.size > MAX_UNACKED) unacked.delete(unacked.keys().next().value ?? '');
     }
   }
@@ -46,12 +49,11 @@ function wafleetHealth({ heard, isNote }) {
   /** The answer to a beat: that there is one shows that the page's main thread lives. */
   function look() {
     const { Socket, Stream } = WPP.whatsapp;
-    const first = unacked.values().next().value;
+    const waiting = [...unacked.values()].map((since) => performance.now() - since);
     return {
       socket: String(Socket.state),
       mode: Stream.mode ?? null,
-      // a map keeps the order in which things came
-      unackedMs: first === undefined ? null : Math.round(performance.now() - first),
+      unackedMs: waiting.length ? Math.max(0, Math.round(Math.max(...waiting))) : null,
     };
   }
 
