@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 _TOLD: Final = (AdminError, DriverError, StartError, StoreError, VaultError)
 """Errors whose text says what to do."""
-_OF_ROWS: Final = ("audit", "access_tokens", "archives", "media")
+_OF_ROWS: Final = ("audit", "access_tokens", "webhook_secrets", "archives", "media")
 
 
 def examine(settings: Settings, *, deep: bool, tick: Tick = no_tick) -> Sequence[Finding]:
@@ -146,6 +146,7 @@ def _of_rows(settings: Settings, place: Place, look: Inspection, *, deep: bool) 
     return [
         ("audit", partial(doctor_database.audit, place)),
         ("access_tokens", partial(doctor_data.tokens, settings, place)),
+        ("webhook_secrets", partial(doctor_data.webhook_secrets, settings, place)),
         ("archives", lambda: doctor_files.archives(look, check())),
         ("media", lambda: doctor_files.media(look, check())),
     ]

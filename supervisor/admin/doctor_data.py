@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from storage.vault import SecretBox
 from storage.vault.errors import VaultError
+from storage.webhooks import secret_context
 from supervisor.admin.doctor_files import Tally
 from supervisor.admin.doctor_judge import (
     Finding,
@@ -18,10 +20,11 @@ from supervisor.admin.doctor_judge import (
     judge_space,
 )
 from supervisor.admin.meta_rows import open_meta_rows, token_context
+from supervisor.admin.webhook_rows import open_webhook_rows
 from supervisor.keyring import proven, read_keyring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from config.settings import Settings
@@ -116,23 +119,58 @@ def keys(settings: Settings, data: DataDir) -> Iterator[Finding]:
     yield Finding("keys", Verdict.OK, text)
 
 
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """Something small that is kept sealed, and what it is bound to."""
+
+    what: str
+    sealed: str
+    context: Mapping[str, str]
+
+
 def tokens(settings: Settings, place: Place) -> Iterator[Finding]:
     """Open every access token."""
-    numbers = asyncio.run(_numbers(place))
-    keyring = read_keyring(settings, place.data)
     tally = Tally("access_tokens", "access tokens")
-    for workspace_id, uuid, sealed in numbers:
+    yield from _opened(tally, settings, place, asyncio.run(_tokens(place)))
+
+
+def webhook_secrets(settings: Settings, place: Place) -> Iterator[Finding]:
+    """Open every webhook's secrets: what does not open signs nothing."""
+    tally = Tally("webhook_secrets", "webhook secrets")
+    yield from _opened(tally, settings, place, asyncio.run(_secrets(place)))
+
+
+def _opened(
+    tally: Tally, settings: Settings, place: Place, values: Iterable[_Value]
+) -> Iterator[Finding]:
+    keyring = read_keyring(settings, place.data)
+    for value in values:
         tally.count += 1
         if keyring is None:
-            tally.bad(f"session {uuid}", "there is no key")
+            tally.bad(value.what, "there is no key")
             continue
         try:
-            SecretBox(keyring).open(sealed, token_context(workspace_id, uuid))
+            SecretBox(keyring).open(value.sealed, value.context)
         except VaultError as error:
-            tally.bad(f"session {uuid}", str(error))
+            tally.bad(value.what, str(error))
     yield from tally.findings("each opens")
 
 
-async def _numbers(place: Place) -> list[tuple[str, str, str]]:
+async def _tokens(place: Place) -> list[_Value]:
     async with open_meta_rows(place) as rows:
-        return [(home, one.uuid, one.meta["access_token"]) for home, one in await rows.all()]
+        return [
+            _Value(f"session {one.uuid}", one.meta["access_token"], token_context(home, one.uuid))
+            for home, one in await rows.all()
+        ]
+
+
+async def _secrets(place: Place) -> list[_Value]:
+    async with open_webhook_rows(place) as rows:
+        return [
+            _Value(
+                f"{one.column.replace('_', ' ')} of webhook {one.webhook_id}",
+                one.sealed,
+                secret_context(one.webhook_id),
+            )
+            for one in await rows.all()
+        ]

@@ -1,4 +1,4 @@
-"""The sealed secrets of webhooks, as the rotation of keys needs them, on own connections."""
+"""The sealed secrets of webhooks, for the rotation of keys and the doctor, on own connections."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class WebhookSecret:
 
 
 class WebhookRows:
-    """Reads and replaces sealed secrets; the caller holds the data directory."""
+    """Reads sealed secrets, and replaces them while the caller holds the data directory."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -58,6 +58,6 @@ class WebhookRows:
 
 @asynccontextmanager
 async def open_webhook_rows(place: Place) -> AsyncIterator[WebhookRows]:
-    """Open the database, which must be at the newest version; hold the data directory meanwhile."""
+    """Open the database, which must be at the newest version."""
     async with open_connections(place.data.database, place.busy_timeout_ms) as connections:
         yield WebhookRows(connections)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from config.settings import Settings
 from storage.tenants import DEFAULT
 from storage.vault import SecretBox
+from storage.webhooks import NewWebhook, secret_context
 from supervisor.admin import doctor, meta_import, tenancy
 from supervisor.admin.meta_source import read_rows
 from supervisor.admin.place import Place, now_ms
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from storage.sqlite.store import SqliteStore
     from storage.vault import Keyring
     from supervisor.admin.doctor_judge import Finding
 
@@ -49,6 +51,7 @@ CHECKS: Final = [
     "schema",
     "audit",
     "access_tokens",
+    "webhook_secrets",
     "archives",
     "media",
     "keys",
@@ -123,6 +126,21 @@ def patient(directory: Path) -> Patient:
     )
 
 
+async def _hook(store: SqliteStore, home: str, box: SecretBox) -> None:
+    """Make a webhook whose secret was replaced a moment ago: both still sign."""
+    new = NewWebhook(
+        session_id=None,
+        url="https://hooks.example/in",
+        description="",
+        events=frozenset(),
+        messages=True,
+        seal=lambda key: box.seal(b"whsec_canary", secret_context(key)),
+    )
+    hook = (await store.create_webhook(home, new, now_ms())).id
+    sealed = box.seal(b"whsec_newer", secret_context(hook))
+    await store.replace_secret(home, hook, sealed, now_ms() + 3_600_000, now_ms())
+
+
 async def _furnish(place: Place, keyring: Keyring) -> None:
     root = place.data.root
     async with place.store() as store:
@@ -131,6 +149,7 @@ async def _furnish(place: Place, keyring: Keyring) -> None:
         home = (await store.workspace_named(DEFAULT)).id
         for _ in range(3):
             await tenancy.note(store, home, "key.create")
+        await _hook(store, home, SecretBox(keyring))
         session, _ = await store.create_session(home, "one", now_ms())
         archives = archive_files(root, store, keyring)
         for text in ("a", "b"):

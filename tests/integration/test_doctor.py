@@ -249,7 +249,7 @@ def test_an_older_schema_is_left_to_the_next_start(sick: Patient) -> None:
     assert found.bad == set()
     [(verdict, text)] = found.of("schema")
     assert (verdict, "migrate up" in text) == ("warning", True)
-    for check in ("audit", "access_tokens", "archives", "media"):
+    for check in ("audit", "access_tokens", "webhook_secrets", "archives", "media"):
         assert found.verdict(check) == "warning"
 
 

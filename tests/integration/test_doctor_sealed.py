@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from pydantic import SecretStr
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
+ANY_TOKEN: Final = (
+    "SELECT metadata ->> '$.meta.access_token' FROM whatsapp_sessions"
+    " WHERE metadata ->> '$.meta.access_token' IS NOT NULL"
+)
+SMALL: Final = {"access_tokens", "webhook_secrets"}
+
 
 @pytest.fixture
 def sick(tmp_path: Path) -> Patient:
@@ -34,17 +40,17 @@ def test_the_wrong_key(sick: Patient) -> None:
     kid = (sick.place.data.keys / "kek").read_text().splitlines()[-1].split(":")[0]
     wrong = SecretStr(OTHER_KEK.replace("k1", kid))
     found = sick.examined(deep=True, kek=wrong)
-    assert found.bad == {"keys", "access_tokens", "archives", "media"}
+    assert found.bad == {"keys", *SMALL, "archives", "media"}
     assert "[key_wrong]" in found.of("keys")[0][1]
     assert "does not open (key_wrong)" in found.of("archives")[0][1]
     assert wrong.get_secret_value().split(":")[1] not in str(found)
-    assert sick.examined(kek=wrong).bad == {"keys", "access_tokens"}, "files are only opened deep"
+    assert sick.examined(kek=wrong).bad == {"keys", *SMALL}, "files are only opened deep"
 
 
 def test_a_lost_key(sick: Patient) -> None:
     (sick.place.data.keys / "kek").unlink()
     found = sick.examined(deep=True)
-    assert found.bad == {"keys", "access_tokens"}
+    assert found.bad == {"keys", *SMALL}
     assert "put the file back" in found.of("keys")[0][1]
     verdicts = [verdict for verdict, _ in found.of("archives")]
     assert verdicts == ["ok", "warning"]
@@ -54,7 +60,7 @@ def test_a_lost_key(sick: Patient) -> None:
 def test_a_key_that_others_can_read(sick: Patient) -> None:
     (sick.place.data.keys / "kek").chmod(0o644)
     found = sick.examined()
-    assert found.bad == {"data_directory", "keys", "access_tokens"}
+    assert found.bad == {"data_directory", "keys", *SMALL}
     assert "mode 0644" in found.of("keys")[0][1]
 
 
@@ -67,6 +73,31 @@ def test_more_than_one_key_is_told(sick: Patient) -> None:
 def test_a_missing_check_value_is_told(sick: Patient) -> None:
     (sick.place.data.keys / "check").unlink()
     assert sick.examined().verdict("keys") == "warning"
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "words"),
+    [
+        ("secret = substr(secret, 1, 40)", "secret", "malformed or cut short"),
+        (
+            "previous_secret = replace(previous_secret, 'wv1.', 'wv1.gone')",
+            "previous secret",
+            "is not on the keyring",
+        ),
+        (f"secret = ({ANY_TOKEN})", "secret", "moved here from another place"),
+    ],
+)
+def test_a_webhook_secret_that_does_not_open(
+    sick: Patient, change: str, what: str, words: str
+) -> None:
+    """Cut short, sealed with a key that is gone, or copied from elsewhere."""
+    assert sick.examined().of("webhook_secrets") == [("ok", "2 webhook secrets: each opens.")]
+    sick.sql(f"UPDATE webhooks SET {change}")  # noqa: S608
+    found = sick.examined()
+    assert found.bad == {"webhook_secrets"}
+    [(_, text)] = found.of("webhook_secrets")
+    assert text.startswith(f"{what} of webhook ")
+    assert words in text
 
 
 def truncate(file: Path, _: Path) -> None:
