@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from actors.care_messages import CareMessage
 from actors.page_messages import ReadPage
@@ -36,6 +36,11 @@ class Refused:
 
     code: str
     message: str
+
+
+NOT_CONNECTED: Final = Refused(
+    code="not_connected", message="The session is not connected; ask again when it is."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

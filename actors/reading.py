@@ -9,7 +9,7 @@ import structlog
 
 from actors.bridge import DeadlineExceeded
 from actors.browser.driver import CallTimedOut, PageRefused
-from actors.messages import PageRead, Refused
+from actors.messages import NOT_CONNECTED, PageRead, Refused
 
 if TYPE_CHECKING:
     from actors.browser.driver import Browser
@@ -24,9 +24,6 @@ SLACK: Final = 15.0
 """Above the browser's own deadline."""
 MOST_OPEN: Final = 8
 """Questions that one page works on; who asks more has to wait for an answer first."""
-NOT_CONNECTED: Final = Refused(
-    code="not_connected", message="The session is not connected; ask again when it is."
-)
 
 
 class PageReading:

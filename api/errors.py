@@ -50,6 +50,7 @@ Members: type ("urn:wafleet:error:<code>"), title, status, detail (what to do), 
     426  upgrade_required      a WebSocket only; use a WebSocket client
     429  too_many_streams      of the workspace or the node; Retry-After, limit
     429  qr_limited            too many QR windows; Retry-After, next_at, limit
+    429  contact_checks_limited  too many numbers looked up in an hour; Retry-After, next_at, limit
     500  media_unreadable      a kept file is damaged, or its key is missing; `reason`
     500  internal_error        a fault of wafleet; the log has it under the request id
     503  storage_busy          the database is held by another program; Retry-After

@@ -46,7 +46,7 @@ READING_OPERATIONS: Final = (
     Operation(
         method="get",
         path=f"{_ONE}/contacts/check",
-        summary="Whether a number is on WhatsApp, as the connected session is told.",
+        summary="Whether a number is on WhatsApp, as a connected session is told; 429 after many.",
         query=CheckQuery,
         answer=ContactCheckOut,
     ),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
+    from actors.check_cap import CheckCap
     from actors.live import LiveBoard
     from actors.messages import Answer, FleetMessage, Reply
     from api.broadcast import BroadcastDriver
@@ -84,7 +85,8 @@ class ApiDeps:
     files may be fetched from. `media` has the files of messages, `usage` is what /metrics shows of
     sessions' sizes; `streams` is what streams of events keep to, `broadcasts` None tells no front
     end. `secrets` seals webhooks' secrets, `net_rules` also say where webhooks may lead to, and
-    `webhooks_changed` is called when one was made, changed or deleted.
+    `webhooks_changed` is called when one was made, changed or deleted. `checks` counts the numbers
+    that sessions look up.
     """
 
     store: Storage
@@ -99,6 +101,7 @@ class ApiDeps:
     progress: Callable[[], bool]
     media: MediaStore
     uploads: Uploads
+    checks: CheckCap
     secrets: Secrets
     net_rules: NetRules = field(default_factory=NetRules)
     max_body_bytes: int = 1024 * 1024

@@ -7,6 +7,7 @@ Only a connected session can be asked; its page answers.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
@@ -29,7 +30,7 @@ from actors.browser.reading import (
     ReadGroup,
     ReadHistory,
 )
-from actors.messages import PageRead, Refused
+from actors.messages import NOT_CONNECTED, PageRead, Refused
 from actors.page_messages import ReadPage
 from api.errors import (
     ApiError,
@@ -63,7 +64,7 @@ from api.schemas_reading import (
     Typing,
 )
 from api.times import rfc3339
-from storage.store import Provider
+from storage.store import Provider, SessionStatus
 
 if TYPE_CHECKING:
     from actors.browser.reading import PageAnswer, PageQuery
@@ -83,6 +84,9 @@ class ReadingRoutes:
     def __init__(self, deps: ApiDeps) -> None:
         self._store = deps.store
         self._fleet = deps.fleet
+        self._live = deps.live
+        self._checks = deps.checks
+        self._now_ms = deps.now_ms
         self._deadline = deps.command_deadline
         self._body_deadline = deps.body_deadline
 
@@ -104,6 +108,7 @@ class ReadingRoutes:
         query = read_query(request, CheckQuery)
         if query.number.endswith("@g.us"):
             raise fields_invalid((FieldError("number", "is a person's number or jid"),))
+        await self._count_check(session_id)
         found = await self._ask(session_id, CheckContact(jid=query.number), ContactCheck)
         return json_response(
             ContactCheckOut(
@@ -193,6 +198,33 @@ class ReadingRoutes:
 
     async def _list(self, session_id: str, query: PageQuery) -> Listing:
         return await self._ask(session_id, query, Listing)
+
+    async def _count_check(self, session_id: str) -> None:
+        """Count a look-up. Raises ApiError, and counts nothing, where there can or may be none."""
+        if not self._fleet.alive():
+            raise fleet_down()
+        live = self._live.get(session_id)
+        if live is None or live.status != SessionStatus.CONNECTED:
+            raise refused(NOT_CONNECTED)
+        wait = await self._checks.take(session_id)
+        if wait:
+            raise self._too_many_checks(wait)
+
+    def _too_many_checks(self, wait_ms: int) -> ApiError:
+        most, seconds = self._checks.most, math.ceil(wait_ms / 1000)
+        return ApiError(
+            Problem(
+                status=429,
+                code="contact_checks_limited",
+                title="Too many numbers looked up",
+                detail=(
+                    f"The session has looked up {most} numbers within an hour, and WhatsApp blocks"
+                    f" numbers that look up too many; ask again in {seconds} s."
+                ),
+                members={"next_at": rfc3339(self._now_ms() + wait_ms), "limit": most},
+                headers={"Retry-After": str(seconds)},
+            )
+        )
 
     async def _ask(self, session_id: str, query: PageQuery, answer: type[A]) -> A:
         """Have the session's page answer. Raises ApiError for all that keeps it from that."""

@@ -1,4 +1,4 @@
-"""Settings of how a number paces its messages. The caps themselves are in config.schema."""
+"""Settings of how a number paces its messages and looks others up. Caps are in config.schema."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from pydantic import BeforeValidator, field_validator
 from pydantic_settings import BaseSettings
 
-from config.fields import Count, Number, Seconds, field, numbers, seconds
+from config.fields import Count, Number, Seconds, count, field, numbers, seconds
 
 MOST_WARM_UP_DAYS: Final = 90
 
@@ -31,6 +31,9 @@ class SendingSettings(BaseSettings):
     )
     first_contact_delay: Seconds = seconds(
         3, 0, 3600, "How much longer it waits before it writes to somebody for the first time."
+    )
+    contact_checks_per_hour: Count = count(
+        60, 1, 1000, "How many numbers a session may look up on WhatsApp in any hour."
     )
     warm_up: Counts = field(
         (200, 400, 800, 1600, 3200),

@@ -19,6 +19,7 @@ class GrantKind(StrEnum):
     """Which limit it falls under."""
 
     QR_WINDOW = "qr_window"
+    CONTACT_CHECK = "contact_check"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +96,9 @@ class GrantLog(MessageGrantLog, Protocol):
         """Return all of that kind, in order of recording; those of deleted sessions too."""
 
     async def record_grant(
-        self, grant: Grant, event: EventType, payload: Mapping[str, Any]
+        self, grant: Grant, event: EventType | None = None, payload: Mapping[str, Any] | None = None
     ) -> None:
-        """Record it, with the event that tells of it (storage.events.FACTS).
+        """Record it, with the event that tells of it (storage.events.FACTS), if one does.
 
         One that was recorded before is given this time, without an event. Raises SessionNotFound.
         """

@@ -153,12 +153,17 @@ def qr_limit(settings: Settings) -> Limit:
     return Limit(most=settings.qr_windows, period_ms=round(settings.qr_period * 1000) + MARGIN_MS)
 
 
+def check_limit(settings: Settings) -> Limit:
+    """How often a session may look up whether a number is on WhatsApp."""
+    return _capped(settings.contact_checks_per_hour, 3600)
+
+
 def send_caps(settings: Settings) -> Caps:
     """What a phone number may send, and how fast."""
     return Caps(
-        minute=_sends(settings.send_per_minute, 60),
-        hour=_sends(settings.send_per_hour, 3600),
-        day=_sends(settings.send_per_day, 86_400),
+        minute=_capped(settings.send_per_minute, 60),
+        hour=_capped(settings.send_per_hour, 3600),
+        day=_capped(settings.send_per_day, 86_400),
         warm_up=settings.warm_up,
         pace=Pace(
             delay_ms=round(settings.send_delay * 1000),
@@ -169,7 +174,7 @@ def send_caps(settings: Settings) -> Caps:
     )
 
 
-def _sends(most: int, seconds: int) -> Limit:
+def _capped(most: int, seconds: int) -> Limit:
     return Limit(most=most, period_ms=seconds * 1000 + MARGIN_MS)
 
 

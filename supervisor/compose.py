@@ -18,6 +18,7 @@ import structlog
 from actors.base import tell
 from actors.bridge import Bridge, FutureReply, LoopThread
 from actors.browser.profile import sweep_orphans
+from actors.check_cap import CheckCap
 from actors.live import LiveBoard
 from actors.messages import Answer, Done, FleetMessage, Refused, Reply, Shutdown, StartSession
 from actors.outgoing import OutgoingDesk
@@ -34,14 +35,14 @@ from storage.store import Desired, SessionRow, Store
 from storage.tenants import DEFAULT
 from storage.upload_files import UploadFiles
 from storage.vault import SecretBox
-from supervisor.assembly import fleet_deps, keeper, safekeeper
+from supervisor.assembly import check_limit, fleet_deps, keeper, safekeeper
 from supervisor.datadir import DataDir
 from supervisor.errors import SupervisorDied
 from supervisor.expiry import Expirer
 from supervisor.fleet import FleetSupervisor
 from supervisor.keeper import keeping
 from supervisor.keyring import open_keyring
-from supervisor.parts import Parts, new_wa_id, now_ms
+from supervisor.parts import Parts, instant, new_wa_id, now_ms
 from supervisor.places import boot_order
 from supervisor.pulse import STALLED_AFTER, Pulse
 from supervisor.reaper import reaping
@@ -197,6 +198,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             usage=parts.usage,
             uploads=uploads,
             streams=stream_rules(settings),
+            checks=CheckCap(grants=store, limit=check_limit(settings), instant=instant),
             broadcasts=broadcasts(settings),
             max_body_bytes=settings.max_body_bytes,
             command_deadline=settings.stop_timeout + 30.0,

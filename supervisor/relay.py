@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from actors.base import tell
 from actors.messages import (
+    NOT_CONNECTED,
     ArchiveSession,
     OutboxChanged,
     RefreshQr,
@@ -14,7 +15,6 @@ from actors.messages import (
     ToSession,
 )
 from actors.page_messages import ReadPage
-from actors.reading import NOT_CONNECTED
 from supervisor.services import service_down
 
 if TYPE_CHECKING:

@@ -51,9 +51,13 @@ class GrantTable:
 
     @transaction
     async def record_grant(
-        self, tx: Transaction, grant: Grant, event: EventType, payload: Mapping[str, Any]
+        self,
+        tx: Transaction,
+        grant: Grant,
+        event: EventType | None = None,
+        payload: Mapping[str, Any] | None = None,
     ) -> None:
-        if event not in FACTS:
+        if event is not None and event not in FACTS:
             raise ValueError(f"{event} is told by what changes, in its own transaction")
         keys = await session_keys(tx.all, grant.session_id)
         known = await tx.one(
@@ -82,8 +86,9 @@ class GrantTable:
                     grant.wall_ms,
                 ),
             )
-            new = NewEvent(session=keys, type=event, payload=payload)
-            await append_events(tx, self._ids, [new], grant.wall_ms)
+            if event is not None:
+                new = NewEvent(session=keys, type=event, payload=payload or {})
+                await append_events(tx, self._ids, [new], grant.wall_ms)
 
     @transaction
     async def move_grants(self, tx: Transaction, grants: Sequence[Grant]) -> None:

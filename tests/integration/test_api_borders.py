@@ -47,6 +47,7 @@ def every_route() -> list[tuple[str, str]]:
         version="0",
         progress=lambda: True,
         uploads=store,
+        checks=store,
         media=store,
         secrets=store,
     )

@@ -24,7 +24,9 @@ from actors.browser.reading import (
     MarkTyping,
     ReadGroup,
 )
+from actors.check_cap import CheckCap
 from actors.limiter_messages import SendForecast, SendSlot, TellSendForecast
+from actors.limiter_plan import Limit
 from actors.live import LiveBoard, LiveSession, QrCode
 from actors.messages import (
     Archived,
@@ -46,6 +48,7 @@ from storage.store import Desired, SessionStatus, StatusChange
 from storage.tenants import DEFAULT
 from storage.upload_files import UploadFiles
 from storage.vault import SecretBox
+from supervisor.parts import instant
 from tests.integration.archive_support import RING
 from tests.integration.media_support import media_files
 
@@ -280,6 +283,9 @@ async def running_api(folder: Path, **changes: Any) -> AsyncIterator[Api]:
             "progress": lambda: healthy[0],
             "uploads": UploadFiles(data=folder, index=store, keyring=RING, now_ms=wall_ms),
             "media": media_files(folder, store),
+            "checks": CheckCap(
+                grants=store, limit=Limit(most=3, period_ms=3_600_000), instant=instant
+            ),
             "secrets": SecretBox(RING),
             "command_deadline": 5.0,
             "body_deadline": 5.0,

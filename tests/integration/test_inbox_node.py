@@ -13,7 +13,9 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
+from actors.check_cap import CheckCap
 from actors.fetching import MOST_ATTEMPTS
+from actors.limiter_plan import Limit
 from actors.messages import StopKind
 from actors.reading import MOST_OPEN
 from api.app import build_app
@@ -23,7 +25,7 @@ from simulator import requests as req
 from storage.messages import NewInbound
 from storage.space import SpaceLevel
 from storage.vault import SecretBox
-from supervisor.parts import new_wa_id, now_ms
+from supervisor.parts import instant, new_wa_id, now_ms
 from tests.integration.archive_support import RING
 from tests.integration.archive_world import ALICE, ME, world
 from tests.integration.test_api_server import KEY
@@ -98,6 +100,9 @@ async def serving_world(here: World) -> AsyncIterator[Client]:
         progress=lambda: True,
         media=here.media,
         uploads=here.uploads,
+        checks=CheckCap(
+            grants=here.store, limit=Limit(most=60, period_ms=3_600_000), instant=instant
+        ),
         secrets=SecretBox(RING),
     )
     headers = {"Authorization": f"Bearer {KEY}"}
