@@ -56,9 +56,6 @@ class Outbox(Protocol):
         A second attempt of what a restored login can't know is a possible duplicate from now on.
         """
 
-    async def claim_next(self, session_id: str, now_ms: int) -> MessageRow | None:
-        """Move the oldest accepted message to `sending`, attempts + 1, and return it, if any."""
-
     async def record_sent(self, message_id: str, ack: int, now_ms: int) -> MessageRow:
         """The page answered with an ack of at least 1. Never moves a message backwards."""
 

@@ -80,19 +80,6 @@ class OutboxTable:
         return await stored_message(tx, message_id)
 
     @transaction
-    async def claim_next(self, tx: Transaction, session_id: str, now_ms: int) -> MessageRow | None:
-        claimed = await tx.one(
-            "UPDATE messages SET state = 'sending', attempts = attempts + 1, updated_at = ?1,"
-            " attempted_at = ?1, error_code = NULL, error_detail = NULL WHERE id = ("
-            "SELECT m.id FROM messages AS m JOIN whatsapp_sessions AS s"
-            " ON s.id = m.whatsapp_session_id WHERE s.uuid = ?2 AND s.deleted_at IS NULL"
-            " AND s.is_active = 1 AND m.state = 'accepted' ORDER BY m.id LIMIT 1)"
-            " RETURNING uuid",
-            (now_ms, session_id),
-        )
-        return None if claimed is None else await stored_message(tx, claimed[0])
-
-    @transaction
     async def record_sent(
         self, tx: Transaction, message_id: str, ack: int, now_ms: int
     ) -> MessageRow:

@@ -19,6 +19,7 @@ from supervisor.admin.restore import put_back
 from supervisor.admin.verification import open_backup, verify_backup
 from supervisor.datadir import DataDir
 from tests.integration.archive_support import RING, archive_files, make_profile
+from tests.integration.outbox_support import claim_next
 from tests.integration.tenant_support import NOW, home_of, inbound, outbound
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ async def furnish(root: Path) -> Furnished:
             for wa_id in ("SENT", "SENDING", "WAITING1", "WAITING2"):
                 await store.accept_message(home, outbound(ids[0], wa_id))
             for ack in (1, None):
-                claimed = await store.claim_next(ids[0], NOW)
+                claimed = await claim_next(store, ids[0], NOW)
                 assert claimed is not None
                 if ack:
                     await store.record_sent(claimed.id, ack, NOW)

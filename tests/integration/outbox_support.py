@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from storage.acceptance import RequestKey
+from storage.grants import MessageGrant
 from storage.messages import MessageRow
 from tests.integration.tenant_support import PERSON, outbound
 
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from storage.messages import NewOutbound
+    from storage.outbox import Outbox
     from storage.sqlite import SqliteStore
     from storage.tenants import PlanLimitReached
 
 NOBODY = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+CLAIMER = "15550109999"
+"""The number that `claim_next` claims for."""
 
 
 def key(name: str, body: str = "body") -> RequestKey:
@@ -46,3 +50,13 @@ def all_bytes(directory: Path) -> bytes:
 
 async def keys_kept(store: SqliteStore) -> int:
     return int((await store._connections.read("SELECT count(*) FROM idempotency_keys"))[0][0])
+
+
+async def claim_next(store: Outbox, session_id: str, now_ms: int) -> MessageRow | None:
+    """Claim whatever is the session's turn, as a courier with a grant does."""
+    due = (await store.due(session_id, now_ms)).message
+    if due is None:
+        return None
+    key = f"{due.id}.{due.attempts + 1}"
+    grant = MessageGrant(number=CLAIMER, key=key, boot_id="boot", boot_ms=1, wall_ms=now_ms)
+    return await store.claim(due.id, grant, now_ms)

@@ -18,6 +18,7 @@ from api.recorder import MOST_REFUSALS, PATIENCE
 from api.rules import RULES
 from storage.store import SessionStatus
 from storage.tenants import DEFAULT
+from tests.integration.outbox_support import claim_next
 from tests.integration.test_api_borders import filled
 from tests.integration.test_api_server import KEY, Api, running_api
 from tests.integration.test_api_tenants import BODIES, Tenant, made_key, tenant
@@ -58,7 +59,7 @@ async def test_every_change_and_every_qr_view_is_noted(
         api.live.drop(one.session, 1)
         await api.set_status(one.session, SessionStatus.FAILED, "conflict")
     if template.endswith("{message}/resolve"):  # and something to doubt
-        await api.store.claim_next(one.session, api.deps.now_ms())
+        await claim_next(api.store, one.session, api.deps.now_ms())
         await api.store.record_unknown(one.message, "no_answer", "x", api.deps.now_ms())
     answer = await one.call(method, filled(path, "a", one.message), body)
     assert answer.status < 300, answer.raw

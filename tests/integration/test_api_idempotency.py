@@ -20,6 +20,7 @@ from tests.integration.api_outbox_support import (
     stored,
     told,
 )
+from tests.integration.outbox_support import claim_next
 from tests.integration.test_api_server import Api, running_api
 from tests.waiting import PATIENCE, eventually
 
@@ -66,7 +67,7 @@ async def test_a_repeat_gets_the_same_answer_whatever_happened_since(api: Api) -
     late = {**TEXT, "expires_at": rfc3339(api.deps.now_ms() + 400)}
     first = await keyed(api, MESSAGES, late, "k")
     assert first.status == 202
-    await api.store.claim_next(session_id, api.deps.now_ms())
+    await claim_next(api.store, session_id, api.deps.now_ms())
     await api.store.record_sent(first.json["id"], 3, api.deps.now_ms())
     await api.store.set_desired(
         api.deps.workspace_id, session_id, Desired.STOPPED, api.deps.now_ms()

@@ -10,6 +10,7 @@ import pytest
 from actors.messages import OutboxChanged
 from storage.messages import NewInbound
 from storage.store import Desired, SessionStatus
+from tests.integration.outbox_support import claim_next
 from tests.integration.test_api_server import UNKNOWN_ID, Api, running_api
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ async def test_a_message_is_accepted_stored_and_announced(api: Api) -> None:
     )
     assert api.fleet.messages == [OutboxChanged(session_id=session_id)]
     assert (await api.get(accepted.headers["Location"])).json == message
-    claimed = await api.store.claim_next(session_id, api.deps.now_ms())
+    claimed = await claim_next(api.store, session_id, api.deps.now_ms())
     assert claimed is not None
     assert (claimed.id, claimed.body) == (message["id"], "hello\n🙂")
     assert re.fullmatch(r"3EB0[0-9A-F]{18}", claimed.wa_id)

@@ -21,6 +21,7 @@ from tests.integration.api_outbox_support import (
     keyed,
     stored,
 )
+from tests.integration.outbox_support import claim_next
 from tests.integration.test_api_server import UNKNOWN_ID, Api, running_api
 from tests.waiting import eventually_async
 
@@ -41,9 +42,10 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 async def unknown(api: Api, session_id: str, count: int = 1) -> list[str]:
     """Send messages whose fate is not known; return their ids."""
     ids = []
-    for _ in range(count):
-        ids.append((await api.post(MESSAGES, TEXT)).json["id"])
-        await api.store.claim_next(session_id, api.deps.now_ms())
+    for number in range(count):
+        text = {**TEXT, "to": f"+1555123{number:04}"}  # in a chat only one is on its way
+        ids.append((await api.post(MESSAGES, text)).json["id"])
+        await claim_next(api.store, session_id, api.deps.now_ms())
         await api.store.record_unknown(ids[-1], "no_answer", "x", api.deps.now_ms())
     return ids
 
@@ -169,14 +171,14 @@ async def test_what_waits_is_taken_back(api: Api) -> None:
         taken = await api.post(f"{MESSAGES}/{message['id']}/cancel")
         assert (taken.status, taken.json["state"], taken.json["error"]) == (200, "cancelled", None)
     assert (await api.get(f"{MESSAGES}/{message['id']}")).json == taken.json
-    assert await api.store.claim_next(session_id, api.deps.now_ms()) is None
+    assert await claim_next(api.store, session_id, api.deps.now_ms()) is None
     assert api.fleet.messages == [OutboxChanged(session_id=session_id)] * 3
 
 
 async def test_what_is_on_its_way_is_not_taken_back(api: Api) -> None:
     session_id = await api.new_session("a")
     message = (await api.post(MESSAGES, TEXT)).json
-    await api.store.claim_next(session_id, api.deps.now_ms())
+    await claim_next(api.store, session_id, api.deps.now_ms())
     late = await api.post(f"{MESSAGES}/{message['id']}/cancel")
     assert (late.status, late.code) == (409, "message_state_wrong")
     assert late.json["message_state"] == "sending"

@@ -9,6 +9,7 @@ from actors.messages import Refused, ToService
 from api.times import rfc3339
 from storage.messages import NewOutbound, Priority
 from storage.queue import MOST_BEFORE
+from tests.integration.outbox_support import claim_next
 from tests.integration.test_api_server import Api, running_api
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ async def test_what_does_not_wait_has_no_place(api: Api) -> None:
     session = await api.new_session("a")
     message = await accept(api, session, 1)
     assert await api.deps.store.waiting_before(message) == 0
-    await api.store.claim_next(session, api.deps.now_ms())
+    await claim_next(api.store, session, api.deps.now_ms())
     assert await api.deps.store.waiting_before(message) is None
     assert await api.deps.store.waiting_before("nothing") is None
     assert (await api.get(QUEUE)).json["depth"] == 0

@@ -16,6 +16,7 @@ from storage.uploads import UploadFacts
 from supervisor.parts import now_ms
 from tests.integration.archive_world import ALICE, ME, World, world
 from tests.integration.media_samples import png
+from tests.integration.outbox_support import claim_next
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ async def accept(here: World, number: int, **fields: Any) -> MessageRow:
 
 async def lose(here: World, row: MessageRow) -> None:
     """Leave it as a life does that died after the claim, before the page call."""
-    await here.store.claim_next(here.session, now_ms())
+    await claim_next(here.store, here.session, now_ms())
     await here.store.record_unknown(row.id, "no_answer", "x", now_ms())
 
 

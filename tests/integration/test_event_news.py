@@ -12,6 +12,7 @@ from storage.events import EventType
 from storage.news import EventNews
 from storage.sqlite import SqliteStore, open_store
 from storage.store import SessionNotFound
+from tests.integration.outbox_support import claim_next
 from tests.integration.tenant_support import NOW, home_of, outbound
 from tests.waiting import PATIENCE
 
@@ -59,7 +60,7 @@ async def test_what_appends_nothing_is_no_news(store: SqliteStore) -> None:
     session, _ = await store.create_session(home, "a", NOW)
     await store.accept_message(home, outbound(session.id, "A1"))
     seen = await store.event_news(0, 0.0)
-    claimed = await store.claim_next(session.id, NOW)  # accepted → sending is told of nowhere
+    claimed = await claim_next(store, session.id, NOW)  # accepted → sending is told of nowhere
     assert claimed is not None
     await store.create_session(home, "a", NOW)
     with pytest.raises(SessionNotFound):

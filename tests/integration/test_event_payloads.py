@@ -10,7 +10,8 @@ from storage.events import EventType
 from storage.sqlite import open_store
 from storage.store import SessionStatus, StatusChange
 from tests.fitting import fitting
-from tests.integration.tenant_support import NOW, OTHER, PERSON, furnish, inbound, outbound
+from tests.integration.outbox_support import claim_next
+from tests.integration.tenant_support import NOW, PERSON, furnish, inbound, outbound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,19 +36,21 @@ async def test_every_event_of_the_store_fits_its_schema(tmp_path: Path) -> None:
                 )
             )
         for number in range(3):
-            await store.accept_message(home, outbound(session, f"C{number}", chat=OTHER))
+            await store.accept_message(
+                home, outbound(session, f"C{number}", chat=f"1555123100{number}@c.us")
+            )
         await store.record_inbound(
             inbound(session, "D1", chat="120363000000000001@g.us", sender=PERSON)
         )
-        first = await store.claim_next(session, NOW)
+        first = await claim_next(store, session, NOW)
         assert first is not None
         await store.record_sent(first.id, 1, NOW)
         for ack in (2, 3, 4):
             await store.record_acks(session, [first.wa_id], ack, NOW)
-        second = await store.claim_next(session, NOW)
+        second = await claim_next(store, session, NOW)
         assert second is not None
         await store.record_unknown(second.id, "timeout", "why", NOW)
-        third = await store.claim_next(session, NOW)
+        third = await claim_next(store, session, NOW)
         assert third is not None
         await store.record_failed(third.id, "no_account", "why", NOW)
         await store.deactivate(home, session, NOW)

@@ -28,6 +28,7 @@ from supervisor.clerk import UNTOLD
 from supervisor.parts import now_ms
 from supervisor.restarts import FusePolicy, RestartPolicy
 from tests.integration.fleet_world import ASK, RULES, Crash, Leave, World, world
+from tests.integration.outbox_support import claim_next
 from tests.other_writer import other_writer
 from tests.waiting import eventually_async
 
@@ -123,7 +124,7 @@ async def test_a_new_life_doubts_what_the_last_one_could_not_write(tmp_path: Pat
         child = await fleet.child(one, 1)
         new = NewOutbound(session_id=one, chat="1@c.us", wa_id="A1", body="x", now_ms=now_ms())
         row = await fleet.store.accept_message(fleet.workspace_id, new)
-        await fleet.store.claim_next(one, now_ms())
+        await claim_next(fleet.store, one, now_ms())
         tell(child, Leave(ExitKind.CRASH, "browser_exited"))
         await fleet.child(one, 2)
         now = await fleet.store.message(fleet.workspace_id, one, row.id)

@@ -26,6 +26,7 @@ from actors.messages import StopService
 from storage.events import EventType
 from storage.grants import MessageGrant
 from storage.store import StoreError
+from tests.integration.outbox_support import claim_next
 from tests.integration.tenant_support import home_of, outbound
 from tests.integration.test_limiter import CAPS, Desk, desk
 from tests.other_writer import other_writer
@@ -201,7 +202,7 @@ async def test_what_was_on_its_way_when_everything_died_counts_from_the_start(
     ):
         home = await home_of(here.store)
         row = await here.store.accept_message(home, outbound(one, "A1"))
-        await here.store.claim_next(one, 1)
+        await claim_next(here.store, one, 1)
         granted = await want(here, one, f"{row.id}.1")
         await here.store.record_message_grant(granted.grant)
         await here.end(StopService())

@@ -19,6 +19,7 @@ from storage.tenants import PlanLimitReached, PlanLimits, Retention
 from tests.integration.outbox_support import (
     NOBODY,
     all_bytes,
+    claim_next,
     events,
     ids,
     key,
@@ -306,7 +307,7 @@ async def test_a_key_is_kept_while_a_message_is_in_doubt(
     store: SqliteStore, home: str, session: str, state: str
 ) -> None:
     found = await store.accept_messages(home, session, some(session, range(1)), key=key("k"))
-    await store.claim_next(session, NOW)
+    await claim_next(store, session, NOW)
     if state == "unknown":
         await store.record_unknown(ids(found)[0], "no_answer", "x", NOW)
     await store.purge_expired(NOW + 2 * KEY_KEPT_MS)

@@ -48,6 +48,7 @@ import asyncio, sys
 from pathlib import Path
 from storage.sqlite import open_store
 from storage.messages import NewOutbound
+from tests.integration.outbox_support import claim_next
 
 async def main():
     async with open_store(Path(sys.argv[1])) as store:
@@ -55,12 +56,12 @@ async def main():
         session, _ = await store.create_session(home, "sales", 1)
         number = 0
         while True:
-            new = NewOutbound(session_id=session.id, chat="1@c.us",
+            new = NewOutbound(session_id=session.id, chat=f"{sys.argv[2]}{number}@c.us",
                               wa_id=f"{sys.argv[2]}-{number}", body="x" * 100, now_ms=1)
             row = await store.accept_message(home, new)
             print("accepted", row.id, flush=True)
             if number % 3 == 0:
-                claimed = await store.claim_next(session.id, 2)
+                claimed = await claim_next(store, session.id, 2)
                 print("claimed", claimed.id, flush=True)
             number += 1
 

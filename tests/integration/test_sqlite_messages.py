@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from storage.messages import Direction, MessageRow, MessageState, NewInbound, NewOutbound
 from storage.sqlite import SqliteStore, open_store
 from storage.store import MessageNotFound, SessionNotFound, StoreError
+from tests.integration.outbox_support import claim_next
 from tests.integration.tenant_support import home_of
 
 if TYPE_CHECKING:
@@ -90,8 +91,11 @@ async def test_the_same_wa_id_is_refused(store: SqliteStore, home: str, session_
 
 
 async def test_claiming_is_first_in_first_out(store: SqliteStore, session_id: str) -> None:
-    ids = [(await accept(store, session_id, f"A{number}")).id for number in range(5)]
-    claimed = [await store.claim_next(session_id, NOW + 1) for _ in range(6)]
+    ids = [
+        (await accept(store, session_id, f"A{number}", chat=f"1555123000{number}@c.us")).id
+        for number in range(5)
+    ]
+    claimed = [await claim_next(store, session_id, NOW + 1) for _ in range(6)]
     assert [row.id for row in claimed if row] == ids
     assert claimed[5] is None
     assert all(row.state is MessageState.SENDING and row.attempts == 1 for row in claimed if row)
@@ -101,11 +105,16 @@ async def test_concurrent_claims_take_each_message_once(
     store: SqliteStore, session_id: str
 ) -> None:
     accepted = await asyncio.gather(
-        *(accept(store, session_id, f"A{number}") for number in range(30))
+        *(
+            accept(store, session_id, f"A{number}", chat=f"155512300{number:02}@c.us")
+            for number in range(30)
+        )
     )
-    claimed = await asyncio.gather(*(store.claim_next(session_id, NOW) for _ in range(40)))
-    order = [row.id for row in claimed if row]
-    assert order == sorted(row.id for row in accepted), "each once, in order of acceptance"
+    claimed = []
+    while (await store.due(session_id, NOW)).message is not None:
+        claimed += await asyncio.gather(*(claim_next(store, session_id, NOW) for _ in range(40)))
+    taken = sorted(row.id for row in claimed if row)
+    assert taken == sorted(row.id for row in accepted), "each once"
 
 
 async def test_claims_stay_within_their_session(
@@ -113,8 +122,8 @@ async def test_claims_stay_within_their_session(
 ) -> None:
     other, _ = await store.create_session(home, "support", NOW)
     await accept(store, session_id, "A1")
-    assert await store.claim_next(other.id, NOW) is None
-    assert await store.claim_next(NOBODY, NOW) is None
+    assert await claim_next(store, other.id, NOW) is None
+    assert await claim_next(store, NOBODY, NOW) is None
 
 
 async def test_an_unsent_message_is_the_next_again(
@@ -122,11 +131,11 @@ async def test_an_unsent_message_is_the_next_again(
 ) -> None:
     first = await accept(store, session_id, "A1")
     await accept(store, session_id, "A2")
-    await store.claim_next(session_id, NOW)
+    await claim_next(store, session_id, NOW)
     await store.record_unsent(first.id, NOW + 1)
     row = await store.message(home, session_id, first.id)
     assert (row.state, row.attempts) == (MessageState.ACCEPTED, 0)
-    again = await store.claim_next(session_id, NOW + 2)
+    again = await claim_next(store, session_id, NOW + 2)
     assert again is not None
     assert (again.id, again.attempts) == (first.id, 1)
     await store.record_sent(first.id, 1, NOW + 3)
@@ -136,7 +145,7 @@ async def test_an_unsent_message_is_the_next_again(
 
 async def test_receipts_fill_in_times_once(store: SqliteStore, home: str, session_id: str) -> None:
     row = await accept(store, session_id, "A1")
-    await store.claim_next(session_id, NOW)
+    await claim_next(store, session_id, NOW)
     sent = await store.record_sent(row.id, 1, NOW + 10)
     assert (sent.state, sent.sent_ms, sent.delivered_ms) == (MessageState.SENT, NOW + 10, None)
     assert await store.record_acks(session_id, ["A1"], 3, NOW + 20) == 1
@@ -154,9 +163,9 @@ async def test_receipts_fill_in_times_once(store: SqliteStore, home: str, sessio
 async def test_a_receipt_repairs_a_wrong_belief(
     store: SqliteStore, home: str, session_id: str
 ) -> None:
-    for wa_id in ("A1", "A2"):
-        await accept(store, session_id, wa_id)
-    lost, failed = [await store.claim_next(session_id, NOW) for _ in range(2)]
+    for wa_id, chat in (("A1", CHAT), ("A2", "15551230009@c.us")):
+        await accept(store, session_id, wa_id, chat=chat)
+    lost, failed = [await claim_next(store, session_id, NOW) for _ in range(2)]
     assert lost is not None
     assert failed is not None
     await store.record_unknown(lost.id, "no_answer", "CallTimedOut", NOW + 1)
@@ -177,9 +186,9 @@ async def test_what_a_session_was_sending_when_it_ended_is_unknown(
 ) -> None:
     """Only what it was sending; once; with an event; and a late answer still counts."""
     sent, sending, waiting = [await accept(store, session_id, f"A{n}") for n in range(3)]
-    await store.claim_next(session_id, NOW)
+    await claim_next(store, session_id, NOW)
     await store.record_sent(sent.id, 1, NOW)
-    await store.claim_next(session_id, NOW)
+    await claim_next(store, session_id, NOW)
     other, _ = await store.create_session(home, "support", NOW)
     assert await store.doubt_sending(other.id, NOW + 1) == 0
     assert await store.doubt_sending(session_id, NOW + 1) == 1
@@ -201,7 +210,7 @@ async def test_a_refusal_counts_only_before_sent(
 ) -> None:
     await accept(store, session_id, "A1")
     await accept(store, session_id, "A2")
-    first = await store.claim_next(session_id, NOW)
+    first = await claim_next(store, session_id, NOW)
     assert first is not None
     await store.record_sent(first.id, 1, NOW)
     assert await store.record_acks(session_id, ["A1", "A2"], -1, NOW + 1) == 1
@@ -218,14 +227,14 @@ async def test_failing_and_losing_track(store: SqliteStore, home: str, session_i
     row = await accept(store, session_id, "A1")
     await store.record_unknown(row.id, "no_answer", "x", NOW)  # not sending: nothing happens
     assert (await store.message(home, session_id, row.id)).state is MessageState.ACCEPTED
-    await store.claim_next(session_id, NOW)
+    await claim_next(store, session_id, NOW)
     failed = await store.record_failed(row.id, "not_on_whatsapp", "no account", NOW + 1)
     assert (failed.state, failed.error_code, failed.error_detail) == (
         MessageState.FAILED,
         "not_on_whatsapp",
         "no account",
     )
-    assert await store.claim_next(session_id, NOW) is None
+    assert await claim_next(store, session_id, NOW) is None
     await store.record_sent(row.id, 1, NOW + 2)
     late = await store.record_failed(row.id, "not_on_whatsapp", "no account", NOW + 3)
     assert late.state is MessageState.SENT
@@ -315,9 +324,9 @@ async def test_a_value_that_cannot_be_stored_changes_nothing(
 ) -> None:
     row = await accept(store, session_id, "A1")
     with pytest.raises(StoreError):
-        await store.claim_next(session_id, 2**70)  # more than 64 bits
+        await claim_next(store, session_id, 2**70)  # more than 64 bits
     assert await store.message(home, session_id, row.id) == row
-    assert await store.claim_next(session_id, NOW) is not None
+    assert await claim_next(store, session_id, NOW) is not None
 
 
 @settings(

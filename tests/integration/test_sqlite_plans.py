@@ -22,6 +22,7 @@ from storage.sqlite.connection import READERS
 from storage.store import Desired, SessionStatus, StatusChange
 from storage.tenants import PlanLimits, Retention
 from storage.uploads import NewUpload, UploadFacts
+from tests.integration.outbox_support import claim_next
 from tests.integration.tenant_support import (
     GROUP,
     NOW,
@@ -126,7 +127,7 @@ async def _inbound(store: SqliteStore, home: str, session: str) -> None:
 
 
 async def _messages(store: SqliteStore, home: str, session: str) -> None:
-    row = await store.accept_message(home, outbound(session, "A7"))
+    row = await store.accept_message(home, outbound(session, "A7", chat="15551230010@c.us"))
     await store.queue_depth(session)
     await store.queue_page(session, after=5)
     await store.waiting_before(row.id)
@@ -137,11 +138,12 @@ async def _messages(store: SqliteStore, home: str, session: str) -> None:
     for one in found.values():
         assert isinstance(one, MessageRow)
         await store.cancel_message(home, session, one.id, NOW)
-    await store.claim_next(session, NOW)
+    await claim_next(store, session, NOW)
     await store.record_unsent(row.id, NOW)
     await _turns(store, home, session)
-    for resolution in Resolution:
-        await store.claim_next(session, NOW)
+    for number, resolution in enumerate(Resolution):
+        grant = MessageGrant(number="1", key=f"y.{number}", boot_id="b", boot_ms=1, wall_ms=NOW)
+        assert await store.claim(row.id, grant, NOW) is not None
         await store.record_unknown(row.id, "no_answer", "x", NOW)
         await store.unknown_messages(session)
         await store.resolve_message(home, session, row.id, resolution, NOW)

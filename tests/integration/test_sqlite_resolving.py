@@ -13,6 +13,7 @@ from storage.sqlite import SqliteStore, open_store
 from storage.store import MessageNotFound, SessionNotFound
 from tests.integration.outbox_support import (
     NOBODY,
+    claim_next,
     events,
     ids,
     some,
@@ -52,7 +53,7 @@ async def in_state(store: SqliteStore, home: str, session: str, state: MessageSt
     if state is MessageState.CANCELLED:
         return await store.cancel_message(home, session, row.id, NOW)
     if state is not MessageState.ACCEPTED:
-        await store.claim_next(session, NOW)
+        await claim_next(store, session, NOW)
     if state is MessageState.UNKNOWN:
         await store.record_unknown(row.id, "no_answer", "x", NOW)
     if state is MessageState.FAILED:
@@ -86,7 +87,7 @@ async def test_only_what_waits_is_cancelled(
             row = await store.cancel_message(home, session, row.id, NOW + 1)
             assert (row.state, row.error_code) == (MessageState.CANCELLED, None)
         assert await events(store, home, "message.cancelled") == [row.id], "told once"
-        assert await store.claim_next(session, NOW + 2) is None
+        assert await claim_next(store, session, NOW + 2) is None
     else:
         with pytest.raises(MessageStateWrong) as refused:
             await store.cancel_message(home, session, row.id, NOW + 1)
@@ -103,7 +104,7 @@ async def test_a_message_is_either_claimed_or_cancelled(
     for n in range(20):
         found = await store.accept_messages(home, session, {0: outbound(session, f"R{n}")})
         claimed, cancelled = await asyncio.gather(
-            store.claim_next(session, NOW),
+            claim_next(store, session, NOW),
             store.cancel_message(home, session, ids(found)[0], NOW),
             return_exceptions=True,
         )
@@ -132,11 +133,11 @@ async def test_only_what_is_unknown_is_resolved(
     if resolution is Resolution.FAIL:
         assert (after.state, after.error_code) == (MessageState.FAILED, "given_up")
         assert await events(store, home, "message.failed") == [row.id]
-        assert await store.claim_next(session, NOW + 2) is None
+        assert await claim_next(store, session, NOW + 2) is None
     else:
         assert (after.state, after.error_code) == (MessageState.ACCEPTED, None)
         assert await events(store, home, "message.accepted") == [row.id, row.id]
-        claimed = await store.claim_next(session, NOW + 2)
+        claimed = await claim_next(store, session, NOW + 2)
         assert claimed is not None
         assert (claimed.id, claimed.attempts) == (row.id, 2), "so it is looked for before"
     late = await store.record_sent(row.id, 1, NOW + 3)
@@ -149,9 +150,10 @@ async def test_all_unknown_ones_of_a_session_are_resolved_page_by_page(
 ) -> None:
     other = (await store.create_session(home, "support", NOW))[0].id
     for here in (session, other):
-        found = await store.accept_messages(home, here, some(here, range(8)))
+        items = {n: outbound(here, f"A{n}", chat=f"1555123000{n}@c.us") for n in range(8)}
+        found = await store.accept_messages(home, here, items)
         for row_id in list(ids(found).values())[:7]:
-            await store.claim_next(here, NOW)
+            await claim_next(store, here, NOW)
             await store.record_unknown(row_id, "no_answer", "x", NOW)
     first = await store.resolve_messages(home, session, resolution, NOW + 1, limit=3)
     second = await store.resolve_messages(
@@ -176,7 +178,7 @@ async def test_nothing_is_left_to_resend_of_an_erased_message(
     await store.erase_contact(home, contact.id, NOW)
     after = await store.resolve_message(home, session, row.id, Resolution.RESEND, NOW + 1)
     assert (after.state, after.error_code) == (MessageState.FAILED, "contact_erased")
-    assert await store.claim_next(session, NOW + 2) is None
+    assert await claim_next(store, session, NOW + 2) is None
 
 
 async def test_inbound_and_missing_messages_are_not_found(

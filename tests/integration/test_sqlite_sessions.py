@@ -11,6 +11,7 @@ import pytest
 from storage.messages import MessageState, NewOutbound
 from storage.sqlite import SqliteStore, open_store
 from storage.store import Desired, SessionNotFound, SessionStatistics, SessionStatus, StatusChange
+from tests.integration.outbox_support import claim_next
 from tests.integration.tenant_support import home_of, inbound, outbound
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ async def test_settling_marks_what_a_former_life_left(store: SqliteStore, home: 
         await store.accept_message(
             home, NewOutbound(session_id=sender, chat="1@c.us", wa_id=wa_id, body="x", now_ms=NOW)
         )
-    claimed = await store.claim_next(sender, NOW)
+    claimed = await claim_next(store, sender, NOW)
     assert claimed is not None
 
     assert await store.settle_after_boot("supervisor_died", TRANSIENT, NOW + 9) == 3
@@ -210,7 +211,7 @@ async def test_a_session_counts_what_it_lived_through(store: SqliteStore, home: 
     await store.record_status(change(row.id, 1, 1, SessionStatus.FAILED))  # stale
     await store.record_status(change(row.id, 1, 901))
     sent = await store.accept_message(home, outbound(row.id, "A1"))
-    await store.claim_next(row.id, NOW)
+    await claim_next(store, row.id, NOW)
     await store.record_sent(sent.id, 1, NOW)
     await store.record_acks(row.id, ["A1"], 3, NOW)
     await store.accept_message(home, outbound(row.id, "A2"))
@@ -230,7 +231,7 @@ async def test_deleting_frees_the_name_and_ends_the_outbox(store: SqliteStore, h
         await store.accept_message(
             home, NewOutbound(session_id=row.id, chat="1@c.us", wa_id=wa_id, body="x", now_ms=NOW)
         )
-    await store.claim_next(row.id, NOW)
+    await claim_next(store, row.id, NOW)
     await store.delete_session(row.id, NOW + 1)
     again, made = await store.create_session(home, "sales", NOW + 2)
     assert made
@@ -238,7 +239,7 @@ async def test_deleting_frees_the_name_and_ends_the_outbox(store: SqliteStore, h
     assert [session.id for session in await store.sessions(home)] == [again.id]
     counts = {state: count for (_, state), count in (await store.message_counts()).items()}
     assert counts == {MessageState.FAILED: 1, MessageState.UNKNOWN: 1}
-    assert await store.claim_next(row.id, NOW) is None
+    assert await claim_next(store, row.id, NOW) is None
 
 
 async def test_every_call_about_a_missing_session_says_so(store: SqliteStore, home: str) -> None:

@@ -13,6 +13,7 @@ from storage.messages import MessageRow, MessageState, NewOutbound, Priority
 from storage.outbox import Due
 from storage.sqlite import SqliteStore, open_store
 from storage.store import SessionStatus, StatusChange
+from tests.integration.backup_support import execute
 from tests.integration.tenant_support import GROUP, NOW, OTHER, PERSON, home_of, inbound
 
 if TYPE_CHECKING:
@@ -214,12 +215,12 @@ async def test_an_erased_message_in_doubt_is_never_sent_again(box: Box) -> None:
     assert await box.claim(row) is None
 
 
-async def test_the_oldest_in_doubt_of_a_chat_is_the_first_to_be_sent_again(box: Box) -> None:
+async def test_the_oldest_in_doubt_of_a_chat_is_the_first_to_be_sent_again(
+    box: Box, tmp_path: Path
+) -> None:
     """A database of an earlier version may have several in one chat."""
     first, second = [await box.accept() for _ in range(2)]
-    for row in (first, second):
-        await box.store.claim_next(box.session_id, NOW)
-        await box.store.record_unknown(row.id, "x", "y", NOW)
+    execute(tmp_path / "wafleet.db", "UPDATE messages SET state = 'unknown', attempts = 1")
     assert await box.claim(second) is None
     assert await box.claim(first) is not None
     assert await box.claim(second) is None

@@ -16,6 +16,7 @@ from storage.events import FACTS, EventType
 from storage.messages import MessageState
 from storage.sqlite import SqliteStore, open_store
 from storage.store import SessionNotFound, SessionStatus, StatusChange, StoreError
+from tests.integration.outbox_support import claim_next
 from tests.integration.tenant_support import (
     GROUP,
     NOW,
@@ -174,7 +175,7 @@ class Actor:
                 new = outbound(session, f"A{self.wa_ids}", chat=(PERSON, GROUP)[self.wa_ids % 2])
                 self.messages.append((await store.accept_message(home, new)).id)
             case "claim", _:
-                await store.claim_next(session, NOW)
+                await claim_next(store, session, NOW)
             case "acks", (number, ack):
                 await store.record_acks(session, [f"A{number}", f"A{number + 1}"], ack, NOW)
             case "inbound", (number, chat):
@@ -259,7 +260,7 @@ async def test_events_hold_nothing_personal(store: SqliteStore) -> None:
     )
     await store.record_qr_code(row.id, "sealed-code", NOW)
     accepted = await store.accept_message(home, outbound(row.id, "A1"))
-    await store.claim_next(row.id, NOW)
+    await claim_next(store, row.id, NOW)
     await store.record_failed(accepted.id, "invalid_jid", f"no {PERSON}", NOW)
     await store.record_inbound(inbound(row.id, "B1", chat=GROUP, sender=OTHER, body="a secret"))
     told = json.dumps([dict(event.payload) for event in await read_all(store)])
@@ -331,7 +332,7 @@ async def test_what_changes_nothing_is_no_event(store: SqliteStore) -> None:
     row, _ = await store.create_session(home, "a", NOW)
     await store.set_primary(home, row.id, NOW)
     message = await store.accept_message(home, outbound(row.id, "A1"))
-    await store.claim_next(row.id, NOW)
+    await claim_next(store, row.id, NOW)
     await store.record_sent(message.id, 1, NOW)
     await store.record_inbound(inbound(row.id, "B1"))
     change = StatusChange(

@@ -20,6 +20,7 @@ from storage.tenants import (
     Retention,
     WorkspaceNotFound,
 )
+from tests.integration.outbox_support import claim_next
 from tests.integration.tenant_support import NOW, home_of, new_key, outbound
 
 if TYPE_CHECKING:
@@ -206,10 +207,10 @@ async def test_a_deactivated_number_neither_runs_nor_sends(store: SqliteStore) -
         with pytest.raises(SessionInactive):
             await call
     assert (await store.set_desired(home, row.id, Desired.STOPPED, NOW)).desired is Desired.STOPPED
-    assert await store.claim_next(row.id, NOW) is None
+    assert await claim_next(store, row.id, NOW) is None
     on = await store.activate(home, row.id, NOW)
     assert (on.is_active, on.is_primary, on.desired) == (True, False, Desired.STOPPED)
-    claimed = await store.claim_next(row.id, NOW)
+    claimed = await claim_next(store, row.id, NOW)
     assert claimed is not None
     assert claimed.id == waiting.id
 

@@ -14,6 +14,7 @@ from storage.privacy import ContactSession, NewMedia
 from storage.sqlite import SqliteStore, open_store
 from storage.store import MessageNotFound
 from storage.tenants import Retention
+from tests.integration.outbox_support import claim_next
 from tests.integration.tenant_support import (
     GROUP,
     NOW,
@@ -228,16 +229,20 @@ async def test_what_was_erased_does_not_come_back(store: SqliteStore) -> None:
 
 async def test_what_waits_for_an_erased_contact_fails(store: SqliteStore) -> None:
     home = await home_of(store)
-    a, _ = await two_sessions(store, home)
-    rows = [await store.accept_message(home, outbound(a, f"A{n}")) for n in range(4)]
-    for _ in range(2):
-        await store.claim_next(a, NOW)
+    a, b = await two_sessions(store, home)
+    sessions = (a, b, a, a)
+    rows = [
+        await store.accept_message(home, outbound(session, f"A{n}"))
+        for n, session in enumerate(sessions)
+    ]
+    for session in (a, b):
+        await claim_next(store, session, NOW)
     contact = await store.contact_with_jid(home, PERSON)
     await store.erase_contact(home, contact.id, NOW)
-    assert await store.claim_next(a, NOW) is None
+    assert await claim_next(store, a, NOW) is None
     await store.record_unsent(rows[0].id, NOW)
     await store.record_unknown(rows[1].id, "no_answer", f"no answer for {PERSON}", NOW)
-    after = [await store.message(home, a, row.id) for row in rows]
+    after = [await store.message(home, row.session_id, row.id) for row in rows]
     assert [(m.state, m.error_code) for m in after] == [
         (MessageState.FAILED, "contact_erased"),
         (MessageState.UNKNOWN, "no_answer"),
@@ -245,7 +250,7 @@ async def test_what_waits_for_an_erased_contact_fails(store: SqliteStore) -> Non
         (MessageState.FAILED, "contact_erased"),
     ]
     assert PERSON not in json.dumps([asdict(m) for m in after])
-    assert await store.record_acks(a, ["A1"], 2, NOW) == 1, "receipts still find it"
+    assert await store.record_acks(b, ["A1"], 2, NOW) == 1, "receipts still find it"
     with pytest.raises(MessageNotFound):
         await store.record_media(
             NewMedia(message_id=rows[0].id, path="x", sha256="0" * 64, bytes=1, now_ms=NOW)
