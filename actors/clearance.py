@@ -1,7 +1,8 @@
 """A courier's question at the limiter, whether a message may be handed over now.
 
 It is asked again until there is an answer, under the same key: the limiter may be started anew
-meanwhile. Each hand-over has a key of its own, so that no grant serves twice.
+meanwhile. Each hand-over has a key of its own, so that no grant serves twice. That it is over is
+told until it was heard, too, or the number's next message would wait until the lease has run out.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from actors.base import tell
-from actors.limiter_messages import SendGranted, SendLater, SendOver, SendWanted
+from actors.limiter_messages import OverHeard, SendGranted, SendLater, SendOver, SendWanted
 from actors.messages import SendAnswered, Service, TimerFired, ToService
 
 if TYPE_CHECKING:
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
     from pykka import ActorRef
 
-    from actors.bridge import Bridge
+    from actors.bridge import Bridge, Timer
 
 PATIENCE: Final = 2.0
 """Seconds after which a question without a useful answer is asked again."""
 TIMER: Final = "clearance"
+OVER_TIMER: Final = "clearance_over"
 
 
 class ClearanceOwner(Protocol):
@@ -57,6 +59,8 @@ class Clearance:
         self._serial = 0
         self._wanted: SendWanted | None = None
         self._then: Callable[[SendGranted | SendLater], None] | None = None
+        self._unheard: dict[int, SendOver] = {}
+        self._over_timer: Timer | None = None
 
     def ask(
         self,
@@ -78,6 +82,7 @@ class Clearance:
             lease_seconds=lease,
             reply=Letter(self._owner.actor_ref, self._serial),
         )
+        self._tell_unheard()  # before it, so that nothing seems to be on its way any more
         self._tell(self._wanted)
 
     def _tell(self, wanted: SendWanted) -> None:
@@ -85,14 +90,20 @@ class Clearance:
         fired = TimerFired(name=TIMER, number=self._serial)
         self._main.after(PATIENCE, self._owner.actor_ref, fired)
 
-    def timer_fired(self, number: int) -> None:
+    def timer_fired(self, timer: TimerFired) -> None:
         """No useful answer to that question yet; or the timer of one that was answered."""
-        if number == self._serial and self._then is not None and self._wanted is not None:
+        if timer.name == OVER_TIMER:
+            self._tell_unheard()
+        elif timer.number == self._serial and self._then is not None and self._wanted is not None:
             self._tell(self._wanted)
 
     def answered(self, message: SendAnswered) -> None:
         """The limiter's answer; one that it could not give yet is asked for again."""
         then, answer = self._then, message.answer
+        if isinstance(answer, OverHeard):
+            self._unheard.pop(message.number, None)
+            self._disarm()
+            return
         if message.number != self._serial or then is None:
             return
         if isinstance(answer, SendGranted | SendLater):
@@ -105,14 +116,30 @@ class Clearance:
         """Let the number's next message go; without `committed` the grant was not used."""
         wanted, self._wanted, self._then = self._wanted, None, None
         if wanted is not None:
-            told = SendOver(
+            self._unheard[self._serial] = SendOver(
                 session_id=wanted.session_id,
                 number=wanted.number,
                 key=wanted.key,
                 committed=committed,
+                reply=Letter(self._owner.actor_ref, self._serial),
             )
+        self._tell_unheard()
+
+    def _tell_unheard(self) -> None:
+        """Tell what is over, and again in a while unless it was heard by then."""
+        for told in self._unheard.values():
             self._owner.tell_parent(ToService(service=Service.LIMITER, message=told))
+        if self._unheard:
+            self._disarm()
+            fired = TimerFired(name=OVER_TIMER, number=self._serial)
+            self._over_timer = self._main.after(PATIENCE, self._owner.actor_ref, fired)
+
+    def _disarm(self) -> None:
+        """The next to be told arms it again."""
+        if self._over_timer is not None:
+            self._over_timer.cancel()
 
     def abandon(self) -> None:
         """The actor ends: a grant that it has counts, one that it only asked for does not."""
         self.over(committed=self._then is None)
+        self._disarm()

@@ -97,6 +97,7 @@ class SendLater(Refused):
 class SendOver:
     """The courier that was granted it: the page has answered, or will not. Always told.
 
+    Answered with OverHeard, or Refused (tell it again in a moment); told twice it counts once.
     Without `committed` the grant never became durable and nothing was handed over: it is free.
     With it, a message that was long on its way counts from now on, when it has left at the latest.
     """
@@ -105,6 +106,12 @@ class SendOver:
     number: str
     key: str
     committed: bool
+    reply: Reply | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverHeard(Done):
+    """The number's next message may go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ import structlog
 
 from actors import send_plan as planner
 from actors.limiter_messages import (
+    OverHeard,
     SendForecast,
     SendGranted,
     SendLater,
@@ -89,7 +90,6 @@ class SendDesk:
         self._deps = deps
         self._sends = Sends()
         self._told: dict[tuple[str, str], int] = {}
-        self._moved: dict[str, MessageGrant] = {}
         self._timer: Timer | None = None
 
     # ---- reading the log -------------------------------------------------------------------------
@@ -115,7 +115,8 @@ class SendDesk:
 
     def loaded(self, logs: Sequence[NumberLog]) -> None:
         """The log was read: from now on it can be asked."""
-        self._sends = planner.loaded(logs, self._deps.book.leases.values())
+        self._sends = planner.loaded(logs, self._deps.book)
+        self._record_moved()  # the one before may have died before the disk had it
         self._tidy()
 
     # ---- what it is asked ------------------------------------------------------------------------
@@ -157,12 +158,15 @@ class SendDesk:
     def _over(self, over: SendOver) -> None:
         now = self._deps.instant()
         self._keep(planner.over(self._sends, over.number, over.key, now, committed=over.committed))
+        if over.reply is not None:
+            over.reply.put(OverHeard())
 
     def _keep(self, sends: Sends) -> None:
         self._sends = replace(sends, moved=())
-        self._deps.book.leases = sends.leases
+        book = self._deps.book
+        book.leases, book.late = sends.leases, sends.late
         for grant in sends.moved:
-            self._moved[grant.key] = grant
+            book.moved = {**book.moved, grant.key: grant}
             self._record(grant)
 
     def _count(self, session_id: str, result: str) -> None:
@@ -200,16 +204,21 @@ class SendDesk:
 
     def _recorded(self, grant: MessageGrant, outcome: Outcome) -> None:
         if outcome.error is None:
-            self._moved.pop(grant.key, None)
+            moved = self._deps.book.moved
+            if moved.get(grant.key) == grant:
+                self._deps.book.moved = {k: g for k, g in moved.items() if k != grant.key}
             return
         log.warning("grant_not_moved", error=type(outcome.error).__name__)
         self._arm(RETRY)
 
     def timer_fired(self) -> None:
         """Time to record again what the disk did not take, and to drop what counts no more."""
-        for grant in self._moved.values():
-            self._record(grant)
+        self._record_moved()
         self._tidy()
+
+    def _record_moved(self) -> None:
+        for grant in self._deps.book.moved.values():
+            self._record(grant)
 
     def _tidy(self) -> None:
         before = self._deps.instant().boot_ms - self._deps.caps.day.period_ms

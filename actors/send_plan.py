@@ -53,10 +53,15 @@ class Lease:
 
 
 class LeaseBook:
-    """The leases that a node's limiter has given: they outlive it, as the sessions do."""
+    """What a node's limiter knows that is not on the disk: it outlives it, as the sessions do.
+
+    `leases` and `late` as in Sends; `moved` by key: grants whose new time is being recorded.
+    """
 
     def __init__(self) -> None:
         self.leases: Mapping[str, Lease] = {}
+        self.late: Mapping[str, Lease] = {}
+        self.moved: Mapping[str, MessageGrant] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,28 +270,27 @@ def _settled(boot_id: str, boot_ms: int, ends: Mapping[str, int], now: Instant) 
     return boot_ms - ends[boot_id]
 
 
-def loaded(logs: Iterable[NumberLog], open_: Iterable[Lease]) -> Sends:
+def loaded(logs: Iterable[NumberLog], book: LeaseBook) -> Sends:
     """Return what a limiter knows that has read its log; the logs are settled.
 
-    `open_` are leases that the one before it gave: their grants may be on the disk or not yet.
+    The book is what the one before it knew: its grants may be on the disk or not yet, or with the
+    time that they had before.
     """
-    lines = {
-        log.number: Line(
-            given=tuple(sorted(grant.boot_ms for grant in log.grants)),
-            day=log.day,
-            since=log.since_boot_ms,
-        )
-        for log in logs
-    }
-    known = {(grant.number, grant.key) for log in logs for grant in log.grants}
-    leases = {}
-    for lease in open_:
-        grant = lease.grant
-        leases[lane_of(grant.number, grant.key)] = lease
-        if (grant.number, grant.key) not in known:
-            line = lines.get(grant.number, Line(day=grant.day, since=grant.boot_ms))
-            lines[grant.number] = replace(line, given=tuple(sorted([*line.given, grant.boot_ms])))
-    return Sends(lines=lines, leases=leases)
+    given = {log.number: {grant.key: grant.boot_ms for grant in log.grants} for log in logs}
+    lines = {log.number: Line(day=log.day, since=log.since_boot_ms) for log in logs}
+    held = [lease.grant for lease in (*book.leases.values(), *book.late.values())]
+    for grant in (*held, *book.moved.values()):
+        lines.setdefault(grant.number, Line(day=grant.day, since=grant.boot_ms))
+        times = given.setdefault(grant.number, {})
+        times[grant.key] = max(grant.boot_ms, times.get(grant.key, grant.boot_ms))
+    return Sends(
+        lines={
+            number: replace(line, given=tuple(sorted(given[number].values())))
+            for number, line in lines.items()
+        },
+        leases=dict(book.leases),
+        late=dict(book.late),
+    )
 
 
 def forecast(sends: Sends, number: str, caps: Caps, now: int, ahead: int, count: int) -> list[Turn]:

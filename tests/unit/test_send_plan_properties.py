@@ -13,6 +13,7 @@ from actors.caps import Caps, Pace
 from actors.limiter_plan import MARGIN_MS, Instant
 from actors.send_plan import (
     Later,
+    LeaseBook,
     Sends,
     loaded,
     over,
@@ -52,14 +53,25 @@ class Node:
     wires: list[int] = field(default_factory=list)
     answers: list[Any] = field(default_factory=list)
     keys: int = 0
+    book: LeaseBook = field(default_factory=LeaseBook)
+    slow: bool = False
+    unheard: list[tuple[str, bool]] = field(default_factory=list)
 
     def now(self) -> Instant:
         return at(self.true - self.booted, f"boot{self.boot}", self.true + self.wall)
 
     def keep(self, sends: Sends) -> None:
-        for grant in sends.moved:
-            self.record(grant)
+        self.book.leases, self.book.late = sends.leases, sends.late
+        self.book.moved = {**self.book.moved, **{grant.key: grant for grant in sends.moved}}
         self.sends = replace(sends, moved=())
+        if not self.slow:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """The disk takes what was moved."""
+        for grant in self.book.moved.values():
+            self.record(grant)
+        self.book.moved = {}
 
     def record(self, grant: MessageGrant) -> None:
         self.disk[grant.key] = grant
@@ -104,6 +116,19 @@ class Node:
             self.keep(over(self.sends, ONE, key, self.now(), committed=flight.committed))
             self.fates[key] = "sent"
 
+    def end_unheard(self, session: str) -> None:
+        """The limiter is not there to hear of it."""
+        flight = self.flights.pop(session, None)
+        if flight is not None:
+            self.unheard.append((flight.grant.key, flight.committed))
+            self.fates[flight.grant.key] = "sent"
+
+    def tell_again(self) -> None:
+        """Of what was heard meanwhile as well."""
+        for key, committed in (*self.unheard, *self.unheard):
+            self.keep(over(self.sends, ONE, key, self.now(), committed=committed))
+        self.unheard.clear()
+
     def send(self, session: str) -> None:
         self.ask(session)
         self.commit(session)
@@ -131,8 +156,9 @@ class Node:
         return [log]
 
     def limiter_anew(self) -> None:
-        leases = self.sends.leases
-        self.sends = loaded(self.read(held=ONE in leases), leases.values())
+        self.sends = loaded(self.read(held=ONE in self.book.leases), self.book)
+        if not self.slow:
+            self.catch_up()
 
     def session_dies(self, session: str) -> None:
         """Its browser dies with it; nobody tells the limiter."""
@@ -140,14 +166,20 @@ class Node:
 
     def all_die(self) -> None:
         self.flights.clear()
-        self.sends = loaded(self.read(), ())
+        self.unheard.clear()
+        self.catch_up()
+        self.book = LeaseBook()
+        self.sends = loaded(self.read(), self.book)
 
     def reboot(self, off: int) -> None:
         self.flights.clear()
+        self.unheard.clear()
+        self.catch_up()
+        self.book = LeaseBook()
         self.true += off
         self.boot += 1
         self.booted = self.true
-        self.sends = loaded(self.read(), ())
+        self.sends = loaded(self.read(), self.book)
 
     def play(self, course: list[tuple[str, Any]]) -> None:
         for what, much in course:
@@ -158,7 +190,9 @@ class Node:
             elif what == "settled":
                 if not self.flights:
                     self.all_die()
-            elif what in {"limiter_anew", "all_die"}:
+            elif what == "slow":
+                self.slow = much
+            elif what in {"limiter_anew", "all_die", "tell_again"}:
                 getattr(self, what)()
             else:
                 getattr(self, what)(much)
@@ -181,10 +215,13 @@ wait = st.tuples(st.just("wait"), st.one_of(st.integers(0, 3000), st.integers(0,
 
 steps = st.one_of(
     st.tuples(st.just("send"), session),
-    st.tuples(st.sampled_from(["ask", "commit", "leave", "end", "session_dies"]), session),
+    st.tuples(
+        st.sampled_from(["ask", "commit", "leave", "end", "end_unheard", "session_dies"]), session
+    ),
     wait,
+    st.tuples(st.just("slow"), st.booleans()),
     st.tuples(st.just("jump"), st.integers(-(10**10), 10**10)),
-    st.tuples(st.sampled_from(["limiter_anew", "all_die"]), st.just(None)),
+    st.tuples(st.sampled_from(["limiter_anew", "all_die", "tell_again"]), st.just(None)),
     st.tuples(st.just("reboot"), st.integers(0, 200_000)),
 )
 
