@@ -38,7 +38,7 @@ OUTBOX_OPERATIONS: Final = (
     Operation(
         method="post",
         path=f"{_MESSAGES}/{{message}}/cancel",
-        summary="Take a message back that still waits; 409 once it does not.",
+        summary="Take a message back that still waits and was never tried; 409 otherwise.",
         body=NoBody,
         answer=MessageOut,
     ),

@@ -72,7 +72,7 @@ class OutboxRoutes:
         )
 
     async def cancel(self, request: web.Request) -> web.Response:
-        """The message as it is then; 409 once it is on its way, or has its end."""
+        """The message as it is then; 409 once it is or may have been on its way, or has its end."""
         read_query(request, NoQuery)
         await read_body(request, NoBody, self._deps.body_deadline)
         session = await find_session(self._store, request)

@@ -101,7 +101,8 @@ class Acceptance(Protocol):
     ) -> MessageRow:
         """Take an accepted message back; one that is cancelled stays so.
 
-        Raises MessageNotFound, and MessageStateWrong once it is on its way or has its end.
+        Raises MessageNotFound, and MessageStateWrong once it is on its way or has its end, or may
+        have been sent by an earlier attempt.
         """
 
     async def resolve_message(

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from storage.sqlite.scope import SessionKeys
     from storage.sqlite.transactions import Transaction
 
+MAY_BE_SENT: Final = (
+    "an earlier attempt may have been sent, so it can't be cancelled: wait until WhatsApp was asked"
+)
 GIVEN_UP: Final = ("given_up", "A person decided not to send it again.")
 _OWN: Final = (
     f"SELECT {EVENT_REF} JOIN whatsapp_sessions AS s ON s.id = m.whatsapp_session_id"
@@ -98,6 +101,9 @@ class AcceptanceTable:
     ) -> MessageRow:
         ref = await _own(tx, workspace_id, session_id, message_id)
         if ref.state is MessageState.ACCEPTED:
+            tried = "SELECT 1 FROM messages WHERE id = ? AND attempts > 0"
+            if await tx.one(tried, (ref.id,)) is not None:
+                raise MessageStateWrong(ref.state, MAY_BE_SENT)
             await self._move(tx, [ref], MessageState.CANCELLED, (None, None), now_ms)
         elif ref.state is not MessageState.CANCELLED:
             raise MessageStateWrong(ref.state, "only what still waits can be cancelled")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from storage.acceptance import MessageStateWrong
 from storage.messages import MessageState
 from storage.sqlite import open_store
 from storage.vault import rotate_keyring
@@ -116,6 +117,8 @@ async def test_what_waited_to_be_sent_is_looked_up_first(backup: Path, root: Pat
         claimed = await claim_next(store, session.id, NOW)
         assert claimed is not None
         assert (claimed.wa_id, claimed.attempts) == ("WAITING1", 2)
+        with pytest.raises(MessageStateWrong):
+            await store.cancel_message(home, session.id, rows["WAITING2"].id, NOW)
 
 
 async def test_the_access_log_tells_of_the_restore_and_is_whole(

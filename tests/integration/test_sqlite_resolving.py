@@ -97,6 +97,31 @@ async def test_only_what_waits_is_cancelled(
         assert await events(store, home, "message.cancelled") == []
 
 
+async def test_what_an_earlier_attempt_may_have_sent_is_not_cancelled(
+    store: SqliteStore, home: str, session: str
+) -> None:
+    """It waits to be sent again, and is looked up before; calling it cancelled could be wrong."""
+    row = await in_state(store, home, session, MessageState.UNKNOWN)
+    row = await store.resolve_message(home, session, row.id, Resolution.RESEND, NOW)
+    with pytest.raises(MessageStateWrong, match="earlier attempt may have been sent") as refused:
+        await store.cancel_message(home, session, row.id, NOW + 1)
+    assert (refused.value.code, refused.value.state) == (
+        "message_state_wrong",
+        MessageState.ACCEPTED,
+    )
+    assert await store.message(home, session, row.id) == row
+    assert await events(store, home, "message.cancelled") == []
+
+
+async def test_what_was_certainly_not_sent_is_cancelled_all_the_same(
+    store: SqliteStore, home: str, session: str
+) -> None:
+    row = await in_state(store, home, session, MessageState.SENDING)
+    await store.record_unsent(row.id, NOW)
+    row = await store.cancel_message(home, session, row.id, NOW + 1)
+    assert row.state is MessageState.CANCELLED
+
+
 async def test_a_message_is_either_claimed_or_cancelled(
     store: SqliteStore, home: str, session: str
 ) -> None:
