@@ -157,8 +157,8 @@ class Privacy(Protocol):
         """Take what outlived its workspace's times to live, at most `limit` rows of each kind.
 
         In one transaction: if it fails, nothing was taken. Messages that still wait to be sent
-        stay, and so do chats, contacts, counters and the access log. Media go with their message,
-        or before it; their files are to be removed now. The newest event of the log stays, so that
-        no place in the log is ever given twice. Idempotency keys go after their time
-        (storage.acceptance), whatever the workspace's.
+        stay, or of which nobody knows whether they were, and so do chats, contacts, counters and
+        the access log. Media go with their message, or before it; their files are to be removed
+        now. The newest event of the log stays, so that no place in the log is ever given twice.
+        Idempotency keys go after their time (storage.acceptance), whatever the workspace's.
         """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MESSAGES: Final = (
     "DELETE FROM messages WHERE id IN (SELECT m.id FROM workspaces AS w CROSS JOIN messages AS m"
     " WHERE w.message_ttl IS NOT NULL AND m.workspace_id = w.id"
-    " AND m.created_at < :now - w.message_ttl AND m.state NOT IN ('accepted', 'sending')"
+    " AND m.created_at < :now - w.message_ttl AND m.state NOT IN ('accepted', 'sending', 'unknown')"
     " LIMIT :limit)"
 )
 # The newest event stays: ids go on from the greatest that is stored, so without it a clock that was

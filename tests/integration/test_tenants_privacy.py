@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -328,3 +328,37 @@ async def test_retention_takes_what_is_too_old_and_no_more(store: SqliteStore) -
     assert await store.access_log(other.workspace) == before
     assert len(await store.messages(other.workspace, other.session)) == 2
     assert await store.events(other.workspace) != []
+
+
+async def in_each_state(store: SqliteStore, home: str, session: str) -> set[MessageState]:
+    """Make messages of NOW, one in each state that there is."""
+    acks = {"SENT": 1, "DELIVERED": 2, "READ": 3, "PLAYED": 4}
+    for number, name in enumerate([*acks, "FAILED", "UNKNOWN", "SENDING"]):
+        chat = f"1555123300{number}@c.us"
+        row = await store.accept_message(home, outbound(session, name, chat=chat))
+        assert await claim_next(store, session, NOW) is not None
+        if name in acks:
+            await store.record_sent(row.id, acks[name], NOW)
+        elif name == "FAILED":
+            await store.record_failed(row.id, "x", "y", NOW)
+        elif name == "UNKNOWN":
+            await store.record_unknown(row.id, "x", "y", NOW)
+    late = replace(outbound(session, "EXPIRED"), expires_ms=NOW + 1)
+    await store.accept_message(home, late)
+    await store.expire_messages(NOW + 1)
+    gone = await store.accept_message(home, outbound(session, "CANCELLED"))
+    await store.cancel_message(home, session, gone.id, NOW)
+    await store.accept_message(home, outbound(session, "ACCEPTED"))
+    await store.record_inbound(inbound(session, "RECEIVED"))
+    return {row.state for row in await store.messages(home, session)}
+
+
+async def test_age_takes_only_what_has_ended(store: SqliteStore) -> None:
+    """Whether an unknown message was sent is still to be found out, however long that takes."""
+    home = await home_of(store)
+    a, _ = await two_sessions(store, home)
+    assert await in_each_state(store, home, a) == set(MessageState)
+    await store.set_retention(home, Retention(messages_ms=1000), NOW)
+    await purge_all(store, NOW + 10**12, 3)
+    left = {row.state for row in await store.messages(home, a)}
+    assert left == {MessageState.ACCEPTED, MessageState.SENDING, MessageState.UNKNOWN}
