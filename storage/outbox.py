@@ -57,7 +57,11 @@ class Outbox(Protocol):
         """
 
     async def record_sent(self, message_id: str, ack: int, now_ms: int) -> MessageRow:
-        """The page answered with an ack of at least 1. Never moves a message backwards."""
+        """The page answered with an ack of at least 1. Never moves a message backwards.
+
+        An edit or a deletion for everyone changes the message that it names, once that is known of
+        it, here or by a receipt: `edited_ms` and `body`, or `revoked_ms`, with their event.
+        """
 
     async def record_failed(
         self, message_id: str, code: str, detail: str, now_ms: int

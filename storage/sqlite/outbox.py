@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from storage.delivery import advance
 from storage.messages import MessageRow, MessageState
 from storage.sqlite.events import append_events
 from storage.sqlite.messages import SELECT_MESSAGE, no_such_message, stored_message
 from storage.sqlite.number_grants import record_message_grant
+from storage.sqlite.own_acts import act_on_target
 from storage.sqlite.receipts import (
     EVENT_REF,
     MessageRef,
@@ -17,6 +19,7 @@ from storage.sqlite.receipts import (
     message_ref,
 )
 from storage.sqlite.rows import message_row, storable
+from storage.sqlite.statistics import newly_sent
 from storage.sqlite.transactions import transaction
 from storage.sqlite.turns import BLOCKING, due_message
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from storage.grants import MessageGrant
     from storage.outbox import Due
     from storage.sqlite.connection import Connections
+    from storage.sqlite.events import NewEvent
     from storage.sqlite.ids import MonotonicIds
     from storage.sqlite.transactions import Transaction
 
@@ -86,13 +90,13 @@ class OutboxTable:
         ref = await find_message(tx, message_id)
         if ref is None or ref.state is MessageState.RECEIVED:
             raise no_such_message(message_id)
-        event = await apply_ack(tx, ref, ack, now_ms)
-        if event is not None:
+        events = await _advance(tx, ref, ack, now_ms)
+        if events:
             await tx.change(
                 "UPDATE whatsapp_sessions SET last_activity_at = ? WHERE id = ?",
                 (now_ms, ref.session.id),
             )
-            await append_events(tx, self._ids, [event], now_ms)
+            await append_events(tx, self._ids, events, now_ms)
         return await stored_message(tx, message_id)
 
     @transaction
@@ -177,7 +181,7 @@ class OutboxTable:
         self, tx: Transaction, session_id: str, wa_ids: Sequence[str], ack: int, now_ms: int
     ) -> int:
         wanted = sorted({storable(wa_id) for wa_id in wa_ids})
-        events = []
+        changed, events = 0, []
         for start in range(0, len(wanted), _BATCH):
             batch = wanted[start : start + _BATCH]
             rows = await tx.all(
@@ -188,11 +192,11 @@ class OutboxTable:
                 (session_id, *batch),
             )
             for row in rows:
-                event = await apply_ack(tx, message_ref(row), ack, now_ms)
-                if event is not None:
-                    events.append(event)
+                found = await _advance(tx, message_ref(row), ack, now_ms)
+                changed += bool(found)
+                events += found
         await append_events(tx, self._ids, events, now_ms)
-        return len(events)
+        return changed
 
     async def unknown_messages(self, session_id: str, limit: int = 100) -> Sequence[MessageRow]:
         rows = await self._connections.read(
@@ -236,3 +240,14 @@ class OutboxTable:
             (state, code, kept, now_ms, ref.id),
         )
         await append_events(tx, self._ids, [message_event(ref, state, code=code)], now_ms)
+
+
+async def _advance(tx: Transaction, ref: MessageRef, ack: int, now_ms: int) -> list[NewEvent]:
+    """Apply a receipt, and what follows for another message; nothing if that changed nothing."""
+    event = await apply_ack(tx, ref, ack, now_ms)
+    if event is None:
+        return []
+    acted = None
+    if newly_sent(ref.state, advance(ref.state, ack)):
+        acted = await act_on_target(tx, ref, now_ms)
+    return [event] if acted is None else [event, acted]
