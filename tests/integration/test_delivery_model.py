@@ -1,7 +1,8 @@
 """Whatever dies, whenever it dies: nothing is lost, seen twice, out of order, or above a cap.
 
 Hypothesis lets things happen one by one and kills browser and supervisor between any two of them,
-also with a login that is put back; the store is real, WhatsApp is on paper.
+also with a login that is put back; the store is real, WhatsApp is on paper. Requests with a
+key come again at any time.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from contextlib import ExitStack
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from storage.messages import Priority
 from storage.store import StoreError
+from tests.integration.delivery_posts import Posts
 from tests.integration.delivery_world import paper_world
 
 pytestmark = pytest.mark.integration
@@ -30,6 +32,7 @@ class Deliveries(RuleBasedStateMachine):
         super().__init__()
         self.stack = ExitStack()
         self.world = self.stack.enter_context(paper_world())
+        self.posts = Posts(self.world)
 
     @rule(
         chat=st.sampled_from(CHATS),
@@ -45,11 +48,27 @@ class Deliveries(RuleBasedStateMachine):
     @rule()
     def accept_again(self) -> None:
         """The same WhatsApp id is never accepted twice."""
-        if self.world.accepted:
+        if self.world.accepted and self.world.accepted[-1].wa_id.startswith("3EB0"):
             row = self.world.accepted.pop()
             with pytest.raises(StoreError):
                 self.world.accept(row.chat)
             self.world.accepted.append(row)
+
+    @rule(chat=st.sampled_from(CHATS), times=st.sampled_from((1, 1, 2)))
+    def post(self, chat: str, times: int) -> None:
+        """With an idempotency key; its client may never hear the answer."""
+        self.posts.post(chat, times=times)
+
+    @precondition(lambda self: self.posts.made)
+    @rule(which=st.integers(0, 100))
+    def post_again(self, which: int) -> None:
+        """Whatever died meanwhile: it is the same message, and none that is new."""
+        self.posts.again(which)
+
+    @precondition(lambda self: self.posts.made)
+    @rule(which=st.integers(0, 100))
+    def post_another_body(self, which: int) -> None:
+        self.posts.other_body(which)
 
     @rule(choices=st.lists(st.integers(0, 3), min_size=1, max_size=12))
     def happen(self, choices: list[int]) -> None:
@@ -91,11 +110,16 @@ class Deliveries(RuleBasedStateMachine):
     @invariant()
     def nothing_is_wrong(self) -> None:
         self.world.check()
+        self.posts.check()
 
     def teardown(self) -> None:
         try:
             self.world.settle()
+            for which in range(len(self.posts.made)):
+                self.posts.again(which)
+            self.world.settle()
             self.world.check()
+            self.posts.check()
             self.world.check_ends()
         finally:
             self.stack.close()
