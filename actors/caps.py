@@ -163,6 +163,26 @@ def taken(line: Line, at: int) -> Line:
     return replace(line, given=(*line.given[:place], *line.given[place + 1 :]))
 
 
+def crowd(caps: Caps, until: int, span: int) -> list[int]:
+    """Return the most that the caps allow within a span, each as late as can be, in order.
+
+    Whatever else was legal within it: its n-th latest message was not later than the n-th latest of
+    these. So what is legal after these is legal after what really was.
+    """
+    latest: list[int] = []
+    since = max(until - span, until - caps.day.period_ms + 1)
+    while True:
+        bounds = [
+            latest[-limit.most] - limit.period_ms
+            for _, limit in caps.windows()
+            if len(latest) >= limit.most
+        ]
+        at = min([until, *latest[-1:], *bounds])
+        if at < since:
+            return latest[::-1]
+        latest.append(at)
+
+
 def forecast(line: Line, caps: Caps, now: int, ahead: int, count: int) -> list[Turn]:
     """Return when each of `count` messages is legal that have `ahead` others and more before them.
 

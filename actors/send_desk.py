@@ -115,7 +115,7 @@ class SendDesk:
 
     def loaded(self, logs: Sequence[NumberLog]) -> None:
         """The log was read: from now on it can be asked."""
-        self._sends = planner.loaded(logs, self._deps.book)
+        self._sends = planner.loaded(logs, self._deps.book, self._deps.caps)
         self._record_moved()  # the one before may have died before the disk had it
         self._tidy()
 

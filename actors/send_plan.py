@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Final
 from actors import caps as reckoning
 from actors.caps import Line
 from actors.limiter_plan import MARGIN_MS
-from storage.grants import MessageGrant, NumberLog
+from storage.grants import MessageGrant, NumberLog, forgotten_span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from actors.caps import Caps, Turn
     from actors.limiter_plan import Instant
@@ -270,12 +270,14 @@ def _settled(boot_id: str, boot_ms: int, ends: Mapping[str, int], now: Instant) 
     return boot_ms - ends[boot_id]
 
 
-def loaded(logs: Iterable[NumberLog], book: LeaseBook) -> Sends:
+def loaded(logs: Iterable[NumberLog], book: LeaseBook, caps: Caps) -> Sends:
     """Return what a limiter knows that has read its log; the logs are settled.
 
     The book is what the one before it knew: its grants may be on the disk or not yet, or with the
-    time that they had before.
+    time that they had before. What was forgotten counts as if it had been the most that the caps
+    allow, as late as they do.
     """
+    logs = list(logs)
     given = {log.number: {grant.key: grant.boot_ms for grant in log.grants} for log in logs}
     lines = {log.number: Line(day=log.day, since=log.since_boot_ms) for log in logs}
     held = [lease.grant for lease in (*book.leases.values(), *book.late.values())]
@@ -285,12 +287,18 @@ def loaded(logs: Iterable[NumberLog], book: LeaseBook) -> Sends:
         times[grant.key] = max(grant.boot_ms, times.get(grant.key, grant.boot_ms))
     return Sends(
         lines={
-            number: replace(line, given=tuple(sorted(given[number].values())))
+            number: replace(line, given=tuple(sorted(_counted(given[number], caps))))
             for number, line in lines.items()
         },
         leases=dict(book.leases),
         late=dict(book.late),
     )
+
+
+def _counted(times: Mapping[str, int], caps: Caps) -> Iterator[int]:
+    for key, boot_ms in times.items():
+        span = forgotten_span(key)
+        yield from (boot_ms,) if span is None else reckoning.crowd(caps, boot_ms, span)
 
 
 def forecast(sends: Sends, number: str, caps: Caps, now: int, ahead: int, count: int) -> list[Turn]:

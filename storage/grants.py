@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from storage.events import EventType
+
+
+FORGOTTEN: Final = "forgotten."
+"""How the key of an entry begins that is no grant, but stands for those that nobody knows of."""
+LONGEST_SPAN_MS: Final = 2 * 86_400_000
+"""What is older counts under no cap any more."""
 
 
 class GrantKind(StrEnum):
@@ -44,7 +50,9 @@ class MessageGrant:
 
     `number` is the number's digits. `key` names the attempt: the message's id, a dot, and the
     attempt. Times as in Grant. It is recorded in the transaction that makes the message `sending`,
-    and never given back after that. `day` is the day of the number's warm-up that it falls into.
+    and never given back after that. A key that begins with FORGOTTEN stands for all that the number
+    may have been granted within a span that ended then. `day` is the day of the number's warm-up
+    that it falls into.
     """
 
     number: str
@@ -53,6 +61,35 @@ class MessageGrant:
     boot_ms: int
     wall_ms: int
     day: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """What a database that is put back does not know: what was sent since it was copied.
+
+    It was copied at `since_ms` by the wall clock; the rest is the moment at which it is put back.
+    """
+
+    since_ms: int
+    boot_id: str
+    boot_ms: int
+    wall_ms: int
+
+    @property
+    def span_ms(self) -> int:
+        """How long that is; a clock that was set back says nothing, so it is as long as counts."""
+        span = self.wall_ms - self.since_ms
+        return span if 0 <= span < LONGEST_SPAN_MS else LONGEST_SPAN_MS
+
+    @property
+    def key(self) -> str:
+        """The key of the entry in each number's log that stands for it."""
+        return f"{FORGOTTEN}{self.span_ms}.{self.wall_ms}"
+
+
+def forgotten_span(key: str) -> int | None:
+    """Return the span of an entry that stands for what was forgotten; None if it is a grant."""
+    return int(key.split(".")[1]) if key.startswith(FORGOTTEN) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from actors.gate import LaunchGate
 from actors.limiter_plan import Instant
 from actors.usage import UsageBoard
+from storage.grants import Forgotten
 from storage.space import Space
 
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ def instant() -> Instant:
     """Return this moment by the clock of the machine's boot, and by the wall clock."""
     boot_ms = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
     return Instant(boot_id=_boot_id(), boot_ms=boot_ms, wall_ms=now_ms())
+
+
+def forgotten_since(ms: int) -> Forgotten:
+    """Return what a database that is put back now, and was copied then, does not know."""
+    now = instant()
+    return Forgotten(since_ms=ms, boot_id=now.boot_id, boot_ms=now.boot_ms, wall_ms=now.wall_ms)
 
 
 @cache

@@ -38,6 +38,7 @@ from supervisor.admin import copies
 from supervisor.adoption import NOTHING, Adopted, Adoption
 from supervisor.datadir import DATABASE
 from supervisor.errors import DatabaseLost, DataDirUnusable
+from supervisor.parts import forgotten_since
 from supervisor.quarantine import READY, Quarantine, database_files, settled_files
 
 if TYPE_CHECKING:
@@ -214,7 +215,8 @@ class Recovery:
                 "seconds": self._age(snapshot.taken_ms),
             }
             await store.record_notice(EventType.STORAGE, notice, self._now_ms)
-        await asyncio.to_thread(doubt_accepted, ready, self._busy_timeout_ms)
+        forgotten = forgotten_since(snapshot.taken_ms)
+        await asyncio.to_thread(doubt_accepted, ready, forgotten, self._busy_timeout_ms)
         await asyncio.to_thread(sync_file, ready)
         return adopted
 

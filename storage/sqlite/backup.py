@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from storage.grants import Forgotten
     from storage.sqlite.transactions import Row
 
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -42,6 +43,19 @@ _ARCHIVES: Final = (
     " FROM whatsapp_session_archives AS a"
     " JOIN whatsapp_sessions AS s ON s.id = a.whatsapp_session_id"
     " JOIN workspaces AS w ON w.id = a.workspace_id ORDER BY a.id"
+)
+
+
+# A number that had sent nothing yet may have begun since.
+_NUMBERS: Final = (
+    "INSERT INTO sending_numbers (number, day, boot_id, boot_at, created_at)"
+    " SELECT DISTINCT phone_number, 1, :boot_id, :boot_at, :wall FROM whatsapp_sessions"
+    " WHERE phone_number <> '' AND phone_number NOT GLOB '*[^0-9]*'"
+    " ON CONFLICT (number) DO NOTHING"
+)
+_FORGOTTEN: Final = (
+    "INSERT INTO message_grants (number, key, boot_id, boot_at, created_at)"
+    " SELECT number, :key, :boot_id, :boot_at, :wall FROM sending_numbers"
 )
 
 
@@ -149,12 +163,15 @@ def check_copy(path: Path, *, indexes: bool, named: Path | None = None) -> Seque
     return require_usable(path, frozen=True)
 
 
-def doubt_accepted(path: Path, busy_timeout_ms: int = DEFAULT_BUSY_TIMEOUT_MS) -> int:
+def doubt_accepted(
+    path: Path, forgotten: Forgotten, busy_timeout_ms: int = DEFAULT_BUSY_TIMEOUT_MS
+) -> int:
     """Count one attempt for every message that waits to be sent and has none; return how many wait.
 
     For a database out of a backup, which nobody uses: since the backup was made the messages may
-    have been sent. One that was attempted is looked up before it is sent again. The file needs
-    none beside it afterwards.
+    have been sent. One that was attempted is looked up before it is sent again; and the limiter
+    takes it that each number has sent as much as it might. The file needs none beside it
+    afterwards.
     """
     with translated(path), closing(connect_writer(path, busy_timeout_ms)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -164,6 +181,14 @@ def doubt_accepted(path: Path, busy_timeout_ms: int = DEFAULT_BUSY_TIMEOUT_MS) -
         connection.execute(
             "UPDATE messages SET attempts = 1 WHERE state = 'accepted' AND attempts < 1"
         )
+        moment = {
+            "key": forgotten.key,
+            "boot_id": forgotten.boot_id,
+            "boot_at": forgotten.boot_ms,
+            "wall": forgotten.wall_ms,
+        }
+        connection.execute(_NUMBERS, moment)
+        connection.execute(_FORGOTTEN, moment)
         connection.execute("COMMIT")
         _detach_log(connection, path)
     return int(waiting)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from storage.grants import MessageGrant, NumberLog
+from storage.grants import FORGOTTEN, MessageGrant, NumberLog
 from storage.messages import MessageState
 from storage.sqlite.transactions import transaction
 
@@ -78,6 +78,8 @@ class NumberGrantTable:
 
     async def _in_doubt(self, grant: MessageGrant) -> bool:
         """A note has no row that could tell."""
+        if grant.key.startswith(FORGOTTEN):
+            return False
         rows = await self._connections.read(
             "SELECT state FROM messages WHERE uuid = ?", (grant.key.partition(".")[0],)
         )

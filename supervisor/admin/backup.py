@@ -125,8 +125,8 @@ class _Maker:
     def make(self) -> Contents:
         source, database = self._place.data.database, self._partial / DATABASE
         for attempt in range(1, ATTEMPTS + 1):
+            moment = now_ms()  # what comes after it may be missing, what was before is there
             with pinned(source, self._place.busy_timeout_ms) as snapshot:
-                moment = now_ms()
                 pointers: list[Pointer] = [*snapshot.archives(), *snapshot.media()]
                 files = sum(pointer.bytes for pointer in pointers)
                 meter = copies.Meter(files + 2 * snapshot.bytes, self._tick, self._pace.pause)

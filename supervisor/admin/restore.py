@@ -28,6 +28,7 @@ from supervisor.admin.verification import readable, require_same
 from supervisor.datadir import ARCHIVES, DATABASE, MEDIA
 from supervisor.errors import DataDirUnusable
 from supervisor.keyring import write_check
+from supervisor.parts import forgotten_since
 from supervisor.quarantine import database_files, settled_files
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ async def _prepare_database(place: Place, path: Path, contents: Contents) -> int
     async with open_store(path, busy_timeout_ms=place.busy_timeout_ms) as store:
         home = await store.workspace_named(DEFAULT)
         await note(store, home.id, "backup.restore", manifest=contents.digest())
-    waiting = doubt_accepted(path, place.busy_timeout_ms)
+    made_ms = round(datetime.fromisoformat(contents.created_at).timestamp() * 1000)
+    waiting = doubt_accepted(path, forgotten_since(made_ms), place.busy_timeout_ms)
     sync_file(path)
     return waiting
 

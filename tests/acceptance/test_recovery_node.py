@@ -13,7 +13,7 @@ from storage.sqlite.snapshots import SnapshotFiles
 from supervisor.processes import ProgramFailed
 from tests.acceptance.conftest import Node, connect, contact
 from tests.acceptance.test_admin_programs import wafleet
-from tests.acceptance.test_backup_node import accepted, are_sent, run, visible
+from tests.acceptance.test_backup_node import RESTORED, accepted, are_sent, run, visible
 from tests.integration import recovery_support as support
 from tests.integration.archive_support import make_profile
 from tests.integration.backup_support import query
@@ -126,7 +126,7 @@ async def goes_on(node: Node, lived: Lived) -> None:
     recovered = f"recovered-{lived.later.lower()}"
     async with node.api() as api:
         await api.session_becomes("one", "connected", "ready")
-        await are_sent(api, "one", [*lived.before, *lived.waiting])
+        await are_sent(api, "one", [*lived.before, *lived.waiting], RESTORED)
         session = await api.get(f"/v1/sessions/{recovered}")
         assert (session["id"], session["reason"]) == (lived.later, "recovered")
         assert (session["status"], session["desired"]) == ("disconnected", "stopped")

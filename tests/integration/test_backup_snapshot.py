@@ -16,6 +16,7 @@ import pytest
 from storage.sqlite.backup import Pace, check_copy, doubt_accepted, pinned
 from storage.sqlite.files import APPLICATION_ID
 from storage.store import StoreUnusable
+from supervisor.parts import forgotten_since
 from tests.integration.backup_support import (
     Furnished,
     back_up,
@@ -24,6 +25,7 @@ from tests.integration.backup_support import (
     query,
     verified,
 )
+from tests.integration.tenant_support import NOW
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -307,7 +309,7 @@ async def test_doubt_leaves_every_other_message_alone(tmp_path: Path) -> None:
     database = furnished.place.data.database
     execute(database, "UPDATE messages SET attempts = 4 WHERE wa_id = 'WAITING2'")
     before = dict(query(database, "SELECT wa_id, attempts FROM messages"))
-    assert doubt_accepted(database) == 2
+    assert doubt_accepted(database, forgotten_since(NOW)) == 2
     after = dict(query(database, "SELECT wa_id, attempts FROM messages"))
     assert before == {"SENT": 1, "SENDING": 1, "WAITING1": 0, "WAITING2": 4, "IN": 0}
     assert after == {**before, "WAITING1": 1}

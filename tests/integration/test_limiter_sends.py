@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -24,8 +25,10 @@ from actors.limiter_messages import (
 from actors.limiter_plan import Limit
 from actors.messages import StopService
 from storage.events import EventType
-from storage.grants import MessageGrant
-from storage.store import StoreError
+from storage.grants import Forgotten, MessageGrant
+from storage.sqlite.backup import doubt_accepted
+from storage.store import SessionStatus, StatusChange, StoreError
+from supervisor.parts import instant
 from tests.integration.outbox_support import claim_next
 from tests.integration.tenant_support import home_of, outbound
 from tests.integration.test_limiter import CAPS, Desk, desk
@@ -338,3 +341,58 @@ async def test_a_number_is_digits_and_nothing_else(tmp_path: Path) -> None:
                 await here.store.record_message_grant(grant)
         with closing(sqlite3.connect(tmp_path / "db")) as plain:
             assert plain.execute("SELECT count(*) FROM message_grants").fetchone() == (0,)
+
+
+async def test_a_database_that_was_put_back_counts_what_it_may_have_forgotten(
+    tmp_path: Path,
+) -> None:
+    """The most that the caps allowed meanwhile, as late as can be, for every number it knows."""
+    caps = replace(CAPS, hour=replace(CAPS.hour, most=30), day=replace(CAPS.day, most=1000))
+    async with desk(tmp_path, caps=caps) as (here, one):
+        await send(here, one, "1")
+        await connected(here, one, TWO)
+    now = instant()
+    gone = Forgotten(
+        since_ms=now.wall_ms - 100_000,
+        boot_id=now.boot_id,
+        boot_ms=now.boot_ms,
+        wall_ms=now.wall_ms,
+    )
+    assert await asyncio.to_thread(doubt_accepted, tmp_path / "db", gone) == 0
+    async with desk(tmp_path, caps=caps) as (here, one):
+        for number in (ONE, TWO):
+            later = await refused(here, one, "2", number=number)
+            assert later.window == "hour"
+            # 20 just now and 10 a minute before, the last of which make room in an hour
+            assert 3602 - 62 - 10 < later.seconds <= 3602 - 62
+            await here.again()
+            assert (await refused(here, one, "2", number=number)).window == "hour"
+        await send(here, one, "2", number="15550100003")
+        here.clock.boot_ms += 3602_000 - 62_000
+        for more in range(9):
+            await send(here, one, f"3{more}")
+        assert (await refused(here, one, "4")).window == "hour"
+        here.clock.boot_ms += 86_402_000
+        await here.again()
+        await send(here, one, "5")
+
+        async def dropped() -> bool:
+            logs = await here.store.number_logs()
+            return not any(g.key == gone.key for log in logs for g in log.grants)
+
+        await eventually_async(dropped)
+
+
+async def connected(here: Desk, session: str, number: str) -> None:
+    """The session is known to be of this number, which has sent nothing yet."""
+    change = StatusChange(
+        session_id=session,
+        incarnation=1,
+        sequence=1,
+        status=SessionStatus.CONNECTED,
+        reason="ready",
+        detail=None,
+        since_ms=1,
+        phone_number=number,
+    )
+    await here.store.record_status(change)

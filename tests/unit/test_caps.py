@@ -12,7 +12,19 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from actors import caps as module
-from actors.caps import DAY_MS, Caps, Line, Pace, day_at, forecast, given, next_turn, taken, use
+from actors.caps import (
+    DAY_MS,
+    Caps,
+    Line,
+    Pace,
+    crowd,
+    day_at,
+    forecast,
+    given,
+    next_turn,
+    taken,
+    use,
+)
 from actors.limiter_plan import Limit
 
 pytestmark = pytest.mark.unit
@@ -291,3 +303,34 @@ def test_a_long_queue_is_told_which_cap_binds() -> None:
     assert turn == (200 * 86_400_000, "day")
     [turn] = forecast(Line(), WARM, 0, 3, 1)
     assert turn == (86_400_000, "warm_up")
+
+
+@settings(max_examples=300)
+@drawn(
+    st.integers(0, 400_000),
+    st.lists(st.integers(0, 30_000), max_size=60),
+    st.tuples(st.integers(1, 4), st.integers(1, 8), st.integers(1, 16)),
+)
+def test_nothing_legal_is_later_than_the_crowd(
+    span: int, gaps: list[int], most: tuple[int, int, int]
+) -> None:
+    """Whoever sent something within a span: each was no later than one of the crowd's."""
+    periods = (10_000, 60_000, 300_000)
+    minute, hour, day = (Limit(most=m, period_ms=p) for m, p in zip(most, periods, strict=True))
+    caps = Caps(minute=minute, hour=hour, day=day)
+    line, at, sent = Line(), 0, []
+    for gap in gaps:
+        at = max(at + gap, next_turn(line, caps).at)
+        if at > span:
+            break
+        line = given(line, caps, at)
+        sent.append(at)
+    counted = [at for at in sent if at > span - day.period_ms]
+    crowded = crowd(caps, span, span)
+    assert len(counted) <= len(crowded)
+    for was, most_late in zip(reversed(counted), reversed(crowded), strict=False):
+        assert was <= most_late
+    assert crowded == sorted(crowded)
+    for limit in (minute, hour, day):  # and it is legal itself: not more than it has to be
+        for first, last in zip(crowded, crowded[limit.most :], strict=False):
+            assert last - first >= limit.period_ms

@@ -213,11 +213,11 @@ def test_a_new_limiter_knows_what_the_one_before_it_let_go() -> None:
     """Also what is not on the disk yet, and once what is."""
     held = Lease(session_id="s", grant=note(50), until_ms=LEASE_MS)
     for grants in ((note(10), note(50)), (note(10),)):
-        sends = loaded([log_of(*grants, since=note(10))], book_of(held))
+        sends = loaded([log_of(*grants, since=note(10))], book_of(held), CAPS)
         assert sends.lines[ONE].given == (10, 50)
         assert want(sends, ask("50"), CAPS, at(60))[1] == note(50)
         refused(sends, ask("9", "t"), at(60))
-    sends = loaded([], book_of(held))
+    sends = loaded([], book_of(held), CAPS)
     assert (sends.lines[ONE].given, sends.lines[ONE].day) == ((50,), 1)
 
 
@@ -227,7 +227,7 @@ def test_a_new_limiter_knows_what_took_too_long() -> None:
     book.moved = {"50": note(9000, key="50")}
     book.late = {"60": Lease(session_id="s", grant=note(60), until_ms=LEASE_MS)}
     for grants in ((note(10), note(50)), (note(10), note(50), note(60))):
-        sends = loaded([log_of(*grants, since=note(10))], book)
+        sends = loaded([log_of(*grants, since=note(10))], book, CAPS)
         assert sends.lines[ONE].given == (10, 60, 9000)
         assert not sends.leases
         sends = over(sends, ONE, "60", at(20_000), committed=True)

@@ -20,7 +20,7 @@ from actors.send_plan import (
     settle,
     want,
 )
-from storage.grants import MessageGrant, NumberLog
+from storage.grants import Forgotten, MessageGrant, NumberLog
 from tests.unit.test_send_plan import CAPS, LEASE_MS, ONE, ask, at
 
 pytestmark = pytest.mark.unit
@@ -55,6 +55,7 @@ class Node:
     keys: int = 0
     book: LeaseBook = field(default_factory=LeaseBook)
     slow: bool = False
+    kept: Any = None
     unheard: list[tuple[str, bool]] = field(default_factory=list)
 
     def now(self) -> Instant:
@@ -123,6 +124,26 @@ class Node:
             self.unheard.append((flight.grant.key, flight.committed))
             self.fates[flight.grant.key] = "sent"
 
+    def snapshot(self) -> None:
+        self.kept = (self.true, dict(self.disk), self.day, dict(self.fates))
+
+    def restore(self) -> None:
+        """All died, and the disk is what it was then; what it was is known by a clock."""
+        if self.kept is None:
+            return
+        self.catch_up()
+        since, disk, day, fates = self.kept
+        now = self.now()
+        gone = Forgotten(
+            since_ms=since, boot_id=now.boot_id, boot_ms=now.boot_ms, wall_ms=self.true
+        )
+        mark = MessageGrant(
+            number=ONE, key=gone.key, boot_id=now.boot_id, boot_ms=now.boot_ms, wall_ms=self.true
+        )
+        self.disk, self.fates = {**disk, gone.key: mark}, dict(fates)
+        self.day = day or mark
+        self.all_die()
+
     def tell_again(self) -> None:
         """Of what was heard meanwhile as well."""
         for key, committed in (*self.unheard, *self.unheard):
@@ -156,7 +177,7 @@ class Node:
         return [log]
 
     def limiter_anew(self) -> None:
-        self.sends = loaded(self.read(held=ONE in self.book.leases), self.book)
+        self.sends = loaded(self.read(held=ONE in self.book.leases), self.book, self.caps)
         if not self.slow:
             self.catch_up()
 
@@ -169,7 +190,7 @@ class Node:
         self.unheard.clear()
         self.catch_up()
         self.book = LeaseBook()
-        self.sends = loaded(self.read(), self.book)
+        self.sends = loaded(self.read(), self.book, self.caps)
 
     def reboot(self, off: int) -> None:
         self.flights.clear()
@@ -179,7 +200,7 @@ class Node:
         self.true += off
         self.boot += 1
         self.booted = self.true
-        self.sends = loaded(self.read(), self.book)
+        self.sends = loaded(self.read(), self.book, self.caps)
 
     def play(self, course: list[tuple[str, Any]]) -> None:
         for what, much in course:
@@ -192,7 +213,7 @@ class Node:
                     self.all_die()
             elif what == "slow":
                 self.slow = much
-            elif what in {"limiter_anew", "all_die", "tell_again"}:
+            elif what in {"limiter_anew", "all_die", "tell_again", "snapshot", "restore"}:
                 getattr(self, what)()
             else:
                 getattr(self, what)(much)
@@ -221,7 +242,10 @@ steps = st.one_of(
     wait,
     st.tuples(st.just("slow"), st.booleans()),
     st.tuples(st.just("jump"), st.integers(-(10**10), 10**10)),
-    st.tuples(st.sampled_from(["limiter_anew", "all_die", "tell_again"]), st.just(None)),
+    st.tuples(
+        st.sampled_from(["limiter_anew", "all_die", "tell_again", "snapshot", "restore"]),
+        st.just(None),
+    ),
     st.tuples(st.just("reboot"), st.integers(0, 200_000)),
 )
 
