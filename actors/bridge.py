@@ -147,8 +147,10 @@ class Bridge:
     async def close(self, timeout: float) -> int:
         """Refuse calls from now on, wait for running ones, cancel the rest; return how many."""
         self._closed = True
-        if self._running:
-            await asyncio.wait(self._running, timeout=timeout)
+        until = self._loop.time() + timeout
+        # what ends may leave something to give back
+        while self._running and (seconds := until - self._loop.time()) > 0:
+            await asyncio.wait(self._running, timeout=seconds)
         left = [task for task in self._running if not task.done()]
         for task in left:
             task.cancel()
@@ -179,30 +181,26 @@ class Bridge:
         deadline: float,
         discard: Callable[[T], Awaitable[object]] | None,
     ) -> None:
-        self._spawn(self._carry(work, reply_to, call_id, deadline, discard))
-
-    async def _carry(
-        self,
-        work: Callable[[], Coroutine[Any, Any, T]],
-        reply_to: ActorRef[Any],
-        call_id: int,
-        deadline: float,
-        discard: Callable[[T], Awaitable[object]] | None,
-    ) -> None:
         task = self._spawn(work())
-        done, _ = await asyncio.wait({task}, timeout=deadline)
-        if done:
-            if not tell(reply_to, _outcome(call_id, task)):
-                await self._dispose(task, discard)
-            return
-        late = DeadlineExceeded(f"No answer within {deadline:g} s.")
-        tell(reply_to, Outcome(call_id=call_id, error=late))
-        self._stragglers += 1
-        try:
-            await asyncio.wait({task})
-        finally:
-            self._stragglers -= 1
-        await self._dispose(task, discard)
+        late = False
+
+        def give_up() -> None:
+            nonlocal late
+            late = True
+            self._stragglers += 1
+            error = DeadlineExceeded(f"No answer within {deadline:g} s.")
+            tell(reply_to, Outcome(call_id=call_id, error=error))
+
+        def ended(task: asyncio.Task[T]) -> None:
+            timer.cancel()
+            if late:
+                self._stragglers -= 1
+            elif tell(reply_to, _outcome(call_id, task)):
+                return
+            self._spawn(self._dispose(task, discard))
+
+        timer = self._loop.call_later(deadline, give_up)
+        task.add_done_callback(ended)
 
     async def _dispose(
         self, task: asyncio.Task[T], discard: Callable[[T], Awaitable[object]] | None

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from actors.bridge import Bridge, Timer
 
 PATIENCE: Final = 2.0
-"""Seconds after which a question without a useful answer is asked again."""
+"""Seconds: what was not usefully answered by then is told again, after twice that at the latest."""
 TIMER: Final = "clearance"
-OVER_TIMER: Final = "clearance_over"
 
 
 class ClearanceOwner(Protocol):
@@ -60,7 +59,8 @@ class Clearance:
         self._wanted: SendWanted | None = None
         self._then: Callable[[SendGranted | SendLater], None] | None = None
         self._unheard: dict[int, SendOver] = {}
-        self._over_timer: Timer | None = None
+        self._seen = 0
+        self._timer: Timer | None = None
 
     def ask(
         self,
@@ -82,27 +82,37 @@ class Clearance:
             lease_seconds=lease,
             reply=Letter(self._owner.actor_ref, self._serial),
         )
-        self._tell_unheard()  # before it, so that nothing seems to be on its way any more
+        self._tell_over()  # before it, so that nothing seems to be on its way any more
         self._tell(self._wanted)
 
-    def _tell(self, wanted: SendWanted) -> None:
-        self._owner.tell_parent(ToService(service=Service.LIMITER, message=wanted))
-        fired = TimerFired(name=TIMER, number=self._serial)
-        self._main.after(PATIENCE, self._owner.actor_ref, fired)
+    def timer_fired(self) -> None:
+        """Tell again what was not answered by now, and is not of this moment."""
+        self._timer = None
+        unanswered: list[tuple[int, SendWanted | SendOver]] = [*self._unheard.items()]
+        if self._then is not None and self._wanted is not None:
+            unanswered.append((self._serial, self._wanted))
+        for serial, message in unanswered:
+            if serial <= self._seen:
+                self._tell(message)
+        self._seen = self._serial
+        if unanswered:
+            self._arm()
 
-    def timer_fired(self, timer: TimerFired) -> None:
-        """No useful answer to that question yet; or the timer of one that was answered."""
-        if timer.name == OVER_TIMER:
-            self._tell_unheard()
-        elif timer.number == self._serial and self._then is not None and self._wanted is not None:
-            self._tell(self._wanted)
+    def _tell(self, message: SendWanted | SendOver) -> None:
+        self._owner.tell_parent(ToService(service=Service.LIMITER, message=message))
+        self._arm()
+
+    def _arm(self) -> None:
+        """One timer at a time, for all: most is answered long before."""
+        if self._timer is None:
+            fired = TimerFired(name=TIMER, number=self._serial)
+            self._timer = self._main.after(PATIENCE, self._owner.actor_ref, fired)
 
     def answered(self, message: SendAnswered) -> None:
         """The limiter's answer; one that it could not give yet is asked for again."""
         then, answer = self._then, message.answer
         if isinstance(answer, OverHeard):
             self._unheard.pop(message.number, None)
-            self._disarm()
             return
         if message.number != self._serial or then is None:
             return
@@ -123,23 +133,15 @@ class Clearance:
                 committed=committed,
                 reply=Letter(self._owner.actor_ref, self._serial),
             )
-        self._tell_unheard()
+        self._tell_over()
 
-    def _tell_unheard(self) -> None:
-        """Tell what is over, and again in a while unless it was heard by then."""
+    def _tell_over(self) -> None:
+        """Tell what is over and was not heard yet."""
         for told in self._unheard.values():
-            self._owner.tell_parent(ToService(service=Service.LIMITER, message=told))
-        if self._unheard:
-            self._disarm()
-            fired = TimerFired(name=OVER_TIMER, number=self._serial)
-            self._over_timer = self._main.after(PATIENCE, self._owner.actor_ref, fired)
-
-    def _disarm(self) -> None:
-        """The next to be told arms it again."""
-        if self._over_timer is not None:
-            self._over_timer.cancel()
+            self._tell(told)
 
     def abandon(self) -> None:
         """The actor ends: a grant that it has counts, one that it only asked for does not."""
         self.over(committed=self._then is None)
-        self._disarm()
+        if self._timer is not None:
+            self._timer.cancel()

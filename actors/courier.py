@@ -145,8 +145,8 @@ class Courier:
     def timer_fired(self, timer: TimerFired) -> None:
         """A timer of ours or of our parts; an old one's number changes nothing."""
         match timer.name:
-            case clearance.TIMER | clearance.OVER_TIMER:
-                self._clearance.timer_fired(timer)
+            case clearance.TIMER:
+                self._clearance.timer_fired()
             case doubts.TIMER:
                 self._doubts.timer_fired(timer.number)
                 self._next()

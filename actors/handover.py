@@ -11,6 +11,7 @@ import structlog
 from actors.browser.driver import PageRefused
 from actors.browser.reading import MarkTyping
 from actors.messages import Outcome
+from actors.outgoing import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,10 @@ class Handover:
         What could not even be prepared is a PageRefused, too: a reason of actors.outgoing, or
         NOT_NOW.
         """
+        ready = plain(row)
+        if ready is not None:
+            self._send(row, ready, browser, then, deadline)
+            return
         prepare = partial(self._desk.prepare, row)
         prepared = partial(self._prepared, row, browser, then, deadline)
         self._calls.place(
@@ -74,7 +79,16 @@ class Handover:
                 error = PageRefused(NOT_NOW, type(error).__name__)
             then(Outcome(call_id=outcome.call_id, error=error))
             return
-        outgoing: Outgoing = outcome.value
+        self._send(row, outcome.value, browser, then, deadline)
+
+    def _send(
+        self,
+        row: MessageRow,
+        outgoing: Outgoing,
+        browser: Browser,
+        then: Callable[[Outcome], None],
+        deadline: float,
+    ) -> None:
         work = partial(browser.send, outgoing, again=row.attempts > 1)
         answered = partial(self._answered, outgoing, then)
         self._calls.place(self._browsers, work, answered, deadline=deadline)

@@ -22,11 +22,12 @@ from actors.browser.happenings import (
 )
 from actors.fetching import Fetching
 from actors.reading import PageReading
+from actors.receipts import Receipts
 from storage.inbound import Call, Participation, Target
 from storage.messages import NewInbound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from actors.browser.driver import Browser, BrowserFact
     from actors.calls import Calls
@@ -62,6 +63,7 @@ class Inbox:
         self._deps = deps
         self._recorder = recorder
         self._browser: Browser | None = None
+        self._receipts = Receipts(deps.store, owner.child_id)
         self._noticed = partial(owner.arm_media_timer, 0.0)
         self._fetching = Fetching(
             session_id=owner.child_id,
@@ -101,9 +103,7 @@ class Inbox:
             case MessageReceived():
                 self._message(fact)
             case AckChanged(wa_ids=wa_ids, ack=ack):
-                now = self._deps.now_ms()
-                write = partial(store.record_acks, self._session_id, wa_ids, ack, now)
-                self._recorder.put("acks", write)
+                self._acks(wa_ids, ack)
             case MessageEdited(body=body, at_ms=at_ms):
                 edit = partial(store.record_edit, self._target(fact), body, at_ms)
                 self._recorder.put("edit", edit)
@@ -122,6 +122,15 @@ class Inbox:
                 self._call(fact)
             case _:
                 pass
+
+    def _acks(self, wa_ids: Sequence[str], ack: int) -> None:
+        """Nothing that was put meanwhile is overtaken: only the last write takes more along."""
+        now, last = self._deps.now_ms(), self._receipts
+        if self._recorder.last == last.write and last.add(wa_ids, ack, now):
+            return
+        self._receipts = Receipts(self._deps.store, self._session_id)
+        self._receipts.add(wa_ids, ack, now)
+        self._recorder.put("acks", self._receipts.write)
 
     def _target(self, fact: MessageEdited | MessageRevoked | ReactionChanged | PollVoted) -> Target:
         return Target(

@@ -24,7 +24,7 @@ from storage.messages import Direction
 from storage.store import MessageNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from actors.browser.driver import SessionPaths
@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 
 REFERENCES: Final = ("target", "reply_to")
 """Fields of a message's content that hold our id of another message."""
+
+
+def plain(row: MessageRow) -> Outgoing | None:
+    """Return what to give to the page if nothing has to be looked up or decrypted for it."""
+    if "media" in row.content or any(name in row.content for name in REFERENCES):
+        return None
+    return _outgoing(row, row.content, None)
 
 
 class OutgoingDesk:
@@ -55,26 +62,21 @@ class OutgoingDesk:
 
     async def prepare(self, row: MessageRow) -> Outgoing:
         """Return what to give to the page; see above for what it raises."""
+        ready = plain(row)
+        if ready is not None:
+            return ready
         content: dict[str, Any] = dict(row.content)
         named = [name for name in REFERENCES if name in content]
         media: Path | None = None
-        if named or "media" in content:
-            try:
-                workspace = await self._index.message_workspace(row.id)
-            except MessageNotFound:
-                raise PageRefused("target_not_found", "the message itself was erased") from None
-            for name in named:
-                content[name] = await self._reference(workspace, row.session_id, content[name])
-            if "media" in content:
-                media = await self._decrypted(workspace, row, content["media"])
-        return Outgoing(
-            chat=row.chat,
-            wa_id=row.wa_id,
-            kind=row.kind,
-            body=row.body,
-            content=content,
-            media=media,
-        )
+        try:
+            workspace = await self._index.message_workspace(row.id)
+        except MessageNotFound:
+            raise PageRefused("target_not_found", "the message itself was erased") from None
+        for name in named:
+            content[name] = await self._reference(workspace, row.session_id, content[name])
+        if "media" in content:
+            media = await self._decrypted(workspace, row, content["media"])
+        return _outgoing(row, content, media)
 
     async def discard(self, outgoing: Outgoing) -> None:
         """Remove the decrypted file, if there is one."""
@@ -106,6 +108,17 @@ class OutgoingDesk:
         except MediaUnreadable as error:
             raise PageRefused("media_unreadable", str(error)) from None
         return path
+
+
+def _outgoing(row: MessageRow, content: Mapping[str, Any], media: Path | None) -> Outgoing:
+    return Outgoing(
+        chat=row.chat,
+        wa_id=row.wa_id,
+        kind=row.kind,
+        body=row.body,
+        content=dict(content),
+        media=media,
+    )
 
 
 async def _write(path: Path, pieces: AsyncIterator[bytes]) -> None:

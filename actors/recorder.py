@@ -63,6 +63,11 @@ class Recorder:
         self._waiting.append((what, work, then))
         self._next()
 
+    @property
+    def last(self) -> Callable[[], Coroutine[Any, Any, Any]] | None:
+        """The write that was put last, while it is not done; it may be under way."""
+        return self._waiting[-1][1] if self._waiting else None
+
     def when_drained(self, then: Callable[[], None]) -> None:
         """Call `then` once, when nothing waits any more (perhaps at once)."""
         self._drained = then

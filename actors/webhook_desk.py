@@ -91,8 +91,10 @@ class WebhookDesk:
         seen, place = 0, ""
         while True:
             try:
-                place = place or await self._deps.store.newest_event() or ""
                 seen = await self._deps.store.event_news(seen, LOOK)
+                if not self._workers:  # the first one begins by looking itself
+                    place = ""
+                    continue
                 await asyncio.sleep(GATHER)
                 place = await self._wake(place)
             except StoreError as error:
@@ -103,6 +105,12 @@ class WebhookDesk:
                 await asyncio.sleep(TROUBLE)
 
     async def _wake(self, place: str) -> str:
+        """Wake those who want what came after this event; all of them if it is not known."""
+        if not place:
+            place = await self._deps.store.newest_event() or ""
+            for worker, _ in self._workers.values():
+                worker.nudge()
+            return place
         while True:
             rows = await self._deps.store.all_events(after=place, limit=PAGE)
             for worker, _ in self._workers.values():

@@ -36,6 +36,8 @@ PAGE: Final = 500
 PATIENCE: Final = 5.0
 """Seconds after which the log is read without news: other programs append to it, too."""
 _RETRY: Final = 1.0
+_KEEP_UP: Final = 1.0
+"""Seconds by which the feed may be behind while nobody reads."""
 
 
 class End(StrEnum):
@@ -147,6 +149,7 @@ class Feed:
         self._room = room
         self._subscriptions: set[Subscription] = set()
         self._position = BEGINNING
+        self._joined = asyncio.Event()
         self._closed = False
 
     @property
@@ -163,6 +166,7 @@ class Feed:
         """Return a new subscription; give it back with `leave`."""
         subscription = Subscription(wanted, self._room)
         self._subscriptions.add(subscription)
+        self._joined.set()
         if self._closed:
             subscription.finish(End.SHUTDOWN)
         return subscription
@@ -199,7 +203,16 @@ class Feed:
                 log.exception("feed_failed")
                 await asyncio.sleep(_RETRY)
             else:
+                await self._while_nobody_reads()
                 seen = await self._log.event_news(seen, PATIENCE)
+
+    async def _while_nobody_reads(self) -> None:
+        """A node without readers does not look at each event; it only keeps up."""
+        self._joined.clear()
+        if not self._subscriptions:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_KEEP_UP):
+                    await self._joined.wait()
 
     async def _catch_up(self) -> None:
         if not self._subscriptions:

@@ -31,6 +31,15 @@ class Due:
     next_ms: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An ack of own messages (1 sent, 2 delivered, 3 read, 4 played, -1 refused), and its time."""
+
+    wa_ids: Sequence[str]
+    ack: int
+    now_ms: int
+
+
 class Outbox(Protocol):
     """Every write is one transaction, with the event that tells of it.
 
@@ -109,6 +118,9 @@ class Outbox(Protocol):
 
         1 sent, 2 delivered, 3 read, 4 played, -1 refused.
         """
+
+    async def record_receipts(self, session_id: str, receipts: Sequence[Receipt]) -> int:
+        """Apply several in one go, in this order, as `record_acks` would one by one."""
 
     async def unknown_messages(self, session_id: str, limit: int = 100) -> Sequence[MessageRow]:
         """Return the outbound messages whose fate is unknown, oldest first."""

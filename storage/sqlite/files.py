@@ -21,6 +21,8 @@ APPLICATION_ID: Final = 0x77614654
 """Marks a database file as wafleet's ("waFT")."""
 
 OLDEST_SQLITE: Final = (3, 37, 0)
+_STATEMENTS: Final = 512
+"""More than the program has: none is compiled twice."""
 _WAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -33,6 +35,7 @@ def connect(path: Path, busy_timeout_ms: int, mode: str = "rw") -> sqlite3.Conne
         timeout=busy_timeout_ms / 1000,
         isolation_level=None,
         check_same_thread=False,
+        cached_statements=_STATEMENTS,
     )
 
 

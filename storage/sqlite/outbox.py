@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from storage.delivery import advance
 from storage.messages import MessageRow, MessageState
+from storage.outbox import Receipt
 from storage.sqlite.events import append_events
 from storage.sqlite.messages import SELECT_MESSAGE, no_such_message, stored_message
 from storage.sqlite.number_grants import record_message_grant
@@ -180,7 +181,16 @@ class OutboxTable:
     async def record_acks(
         self, tx: Transaction, session_id: str, wa_ids: Sequence[str], ack: int, now_ms: int
     ) -> int:
-        wanted = sorted({storable(wa_id) for wa_id in wa_ids})
+        return await self._apply(tx, session_id, Receipt(wa_ids, ack, now_ms))
+
+    @transaction
+    async def record_receipts(
+        self, tx: Transaction, session_id: str, receipts: Sequence[Receipt]
+    ) -> int:
+        return sum([await self._apply(tx, session_id, receipt) for receipt in receipts])
+
+    async def _apply(self, tx: Transaction, session_id: str, receipt: Receipt) -> int:
+        wanted = sorted({storable(wa_id) for wa_id in receipt.wa_ids})
         changed, events = 0, []
         for start in range(0, len(wanted), _BATCH):
             batch = wanted[start : start + _BATCH]
@@ -192,10 +202,10 @@ class OutboxTable:
                 (session_id, *batch),
             )
             for row in rows:
-                found = await _advance(tx, message_ref(row), ack, now_ms)
+                found = await _advance(tx, message_ref(row), receipt.ack, receipt.now_ms)
                 changed += bool(found)
                 events += found
-        await append_events(tx, self._ids, events, now_ms)
+        await append_events(tx, self._ids, events, receipt.now_ms)
         return changed
 
     async def unknown_messages(self, session_id: str, limit: int = 100) -> Sequence[MessageRow]:

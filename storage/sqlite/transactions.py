@@ -107,7 +107,11 @@ def perform(connection: sqlite3.Connection, works: Sequence[Work], busy_ms: int 
     _begin(connection, busy_ms)
     try:
         for work in works:
-            if not work.answer.done():  # cancelled while the lock was waited for
+            if work.answer.done():  # cancelled while the lock was waited for
+                continue
+            if len(works) == 1:
+                _run(connection, work)
+            else:
                 _attempt(connection, work)
         connection.commit()
     except BaseException:
@@ -143,18 +147,21 @@ def _begin(connection: sqlite3.Connection, busy_ms: int | None) -> None:
 
 
 def _attempt(connection: sqlite3.Connection, work: Work) -> None:
-    tx = Transaction(connection)
     connection.execute(_SAVE)
     try:
-        work.value = _drive(work.body(tx))
+        _run(connection, work)
     except BaseException as error:
         if not connection.in_transaction:  # SQLite took back all, as it does on a full disk
             raise
         connection.execute(_TAKE_BACK)
         work.error = error  # its caller's
-    else:
-        work.has_news = tx.has_news
     connection.execute(_KEEP)
+
+
+def _run(connection: sqlite3.Connection, work: Work) -> None:
+    tx = Transaction(connection)
+    work.value = _drive(work.body(tx))
+    work.has_news = tx.has_news
 
 
 def _drive(body: Coroutine[Any, Any, _R]) -> _R:

@@ -59,7 +59,7 @@ class Asker(pykka.ThreadingActor):
             case SendAnswered():
                 self.clearance.answered(message)
             case TimerFired():
-                self.clearance.timer_fired(message)
+                self.clearance.timer_fired()
 
     def on_stop(self) -> None:
         self.clearance.abandon()

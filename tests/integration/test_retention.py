@@ -194,7 +194,7 @@ def writers(statements: Sequence[str]) -> Iterator[str]:
     """Name who wrote in each transaction."""
     for number, statement in enumerate(statements):
         if statement.startswith("BEGIN"):
-            first = statements[number + 2]  # behind its savepoint
+            first = statements[number + 1]
             yield "keeper" if first.startswith("DELETE FROM messages") else "other"
 
 

@@ -53,9 +53,6 @@ async def session(store: SqliteStore, home: str) -> str:
     return (await store.create_session(home, "sales", NOW))[0].id
 
 
-# ---- accepting -----------------------------------------------------------------------------------
-
-
 async def test_a_batch_is_stored_in_order_with_its_events(
     store: SqliteStore, home: str, session: str
 ) -> None:
