@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pykka import ActorRef
 
     from actors.bridge import Timer
-    from actors.browser.driver import Browser
+    from actors.browser.driver import AckChanged, Browser
     from actors.calls import Calls
     from actors.deps import SessionDeps
     from actors.messages import OutboxChanged, Outcome
@@ -113,6 +113,7 @@ class Courier:
         self._in_a_row = 0
         self._refused: str | None = None
         self._in_flight: MessageRow | None = None
+        self._free_ms = 0
         self._timer: Timer | None = None
         self._timer_number = 0
 
@@ -123,10 +124,16 @@ class Courier:
         """Whether nothing is on its way to the page, nor about to be."""
         return not self._busy
 
+    def will_tell(self, fact: AckChanged) -> bool:
+        """Whether this ack is what the page is about to answer: it is written down once."""
+        row = self._in_flight
+        return row is not None and fact.ack == 1 and list(fact.wa_ids) == [row.wa_id]
+
     def start(self, browser: Browser) -> None:
         """The session is connected: learn what became of unknown messages, then send."""
         self._browser = browser
         self._capped = False
+        self._free_ms = self._deps.now_ms()
         self._doubts.due = True
         self._next()
 
@@ -258,6 +265,7 @@ class Courier:
     def _cleared(self, due: Due, row: MessageRow, answer: SendGranted | SendLater) -> None:
         if isinstance(answer, SendLater):
             self._capped = answer.window in CAPS
+            self._free_ms = self._deps.now_ms() + round(1000 * answer.seconds)
             self._rest(answer.seconds)
         elif self._browser is None:
             self._clearance.over(committed=False)
@@ -319,7 +327,9 @@ class Courier:
     def _hand_over(self, row: MessageRow, browser: Browser) -> None:
         self._in_flight = row
         since = max(row.created_ms, row.send_at_ms or 0)
-        self._deps.telemetry.accept_to_page_seconds.observe((self._deps.now_ms() - since) / 1000)
+        now, telemetry = self._deps.now_ms(), self._deps.telemetry
+        telemetry.accept_to_page_seconds.observe((now - since) / 1000)
+        telemetry.turn_to_page_seconds.observe(max(0, now - max(since, self._free_ms)) / 1000)
         then = partial(self._page_answered, row)
         self._handover.place(row, browser, then, deadline=self._send_deadline(row))
 
@@ -327,6 +337,7 @@ class Courier:
         self._in_flight = None
         self._clearance.over(committed=True)
         now, store = self._deps.now_ms(), self._deps.store
+        self._free_ms = now
         match outcome.value, outcome.error:
             case SendResult(ack=ack), None:
                 write = partial(store.record_sent, row.id, ack, now)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 import structlog
 
 from actors import memory_plan as planner
-from actors.browser.footprint import footprints
+from actors.browser.footprint import Shares, footprints
 from actors.browser.machine import Memory, memory
 from actors.calls import Calls
 from actors.care_messages import CollectGarbage, KillBrowser
@@ -97,6 +97,7 @@ class MemoryActor(ServiceActor):
         super().__init__(**child)
         self._deps = deps
         self._calls = Calls(self.actor_ref)
+        self._shares = Shares()
         self._recorder = Recorder(
             self._calls, deps.main, self.child_id, partial(self._arm_once, "recorder")
         )
@@ -169,7 +170,7 @@ class MemoryActor(ServiceActor):
     def _take(self, running: Mapping[int, LiveSession]) -> Look:
         """Look at all browsers; in a thread."""
         began = self._deps.monotonic()
-        found = footprints(running)
+        found = footprints(running, self._shares)
         browsers = {running[pid].session_id: (running[pid], each) for pid, each in found.items()}
         if self._deps.budget is None:
             there = memory()

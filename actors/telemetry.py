@@ -103,6 +103,13 @@ class Telemetry:
             buckets=(0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300),
             registry=self.registry,
         )
+        self.turn_to_page_seconds = Histogram(
+            "wafleet_turn_to_page_seconds",
+            "Seconds from a message's turn (accepted, due, allowed, the one before it answered for)"
+            " to its page call; observed by a session actor.",
+            buckets=(0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300),
+            registry=self.registry,
+        )
         self.actors_stuck = Gauge(
             "wafleet_actors_stuck",
             "Actors whose handler has not come back in time; set by the watchdog, every second.",

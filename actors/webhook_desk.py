@@ -34,6 +34,7 @@ class WebhookDesk:
         self._deps = deps
         self._workers: dict[str, tuple[WebhookWorker, asyncio.Task[None]]] = {}
         self._changed = asyncio.Event()
+        self._staffed = asyncio.Event()
         deps.telemetry.open_breakers.set_function(
             lambda: sum(not worker.trusted for worker, _ in self._workers.values())
         )
@@ -85,16 +86,20 @@ class WebhookDesk:
             worker = WebhookWorker(self._deps, webhook)
             self._workers[key] = worker, asyncio.create_task(worker.run())
         self._deps.telemetry.enabled.set(len(self._workers))
+        if self._workers:
+            self._staffed.set()
+        else:
+            self._staffed.clear()
 
     async def _follow(self) -> None:
         """Wake those for whom there is something new: nobody reads the log for nothing."""
         seen, place = 0, ""
         while True:
             try:
-                seen = await self._deps.store.event_news(seen, LOOK)
                 if not self._workers:  # the first one begins by looking itself
                     place = ""
-                    continue
+                    await self._staffed.wait()
+                seen = await self._deps.store.event_news(seen, LOOK)
                 await asyncio.sleep(GATHER)
                 place = await self._wake(place)
             except StoreError as error:

@@ -37,7 +37,7 @@ DRAIN: Final = 180.0
 """Seconds for what the limiter has put off: at the cap itself, its jitter makes a queue."""
 GLANCE: Final = 0.5
 NONE: Final = Bar(relation="<=", limit=0)
-METRIC: Final = "wafleet_accept_to_page_seconds"
+METRIC: Final = "wafleet_turn_to_page_seconds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +186,7 @@ def _rows(flow: Flow, verdict: Verdict, minutes: int) -> list[Row]:
         row("fullest_minute", "most in any 60 s of a number", "messages", verdict.worst[60]),
         row(
             "page_p50",
-            "accepted to page call, by the node's histogram: the bound of the median",
+            "its turn to its page call, by the node's histogram: the bound of the median",
             "ms",
             1000 * at_most(flow.buckets, 0.5),
             Bar(relation="<=", limit=15.0),

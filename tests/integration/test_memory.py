@@ -15,7 +15,7 @@ import pytest
 
 from actors.bridge import FutureReply
 from actors.browser import procfs
-from actors.browser.footprint import footprints
+from actors.browser.footprint import Shares, footprints
 from actors.browser.whatsapp import WhatsAppBrowser
 from actors.messages import Done, OutboxChanged, RecycleSession, Refused, Service, ToService
 from storage.messages import MessageState, NewOutbound
@@ -268,7 +268,7 @@ async def test_a_look_at_browsers_counts_all_of_their_processes(tmp_path: Path) 
     async with world(tmp_path, **limits(memory_interval=3600)) as here:
         pid = (await here.link()).browser_pid
         assert pid is not None
-        found = await asyncio.to_thread(footprints, [pid, 1, 2**22, os.getpid()])
+        found = await asyncio.to_thread(footprints, [pid, 1, 2**22, os.getpid()], Shares())
         mine = found[pid]
         assert mine.processes == len(members(pid)) >= 3
         assert mine.descriptors > 100
@@ -279,4 +279,4 @@ async def test_a_look_at_browsers_counts_all_of_their_processes(tmp_path: Path) 
         assert leader.session == pid
         os.kill(pid, signal.SIGKILL)
         await shows(here, here.session, "ready", after=1)
-        assert pid not in await asyncio.to_thread(footprints, [pid])
+        assert pid not in await asyncio.to_thread(footprints, [pid], Shares())
