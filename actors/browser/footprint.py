@@ -50,6 +50,8 @@ class Shares:
         """Return a process's share in bytes, 0 if it is gone."""
         key, private = (process.pid, process.started), _private(process.pid)
         known = self._known.get(key)
+        if private == 0:  # it is gone
+            return 0
         if known is None:
             known = _Known(proportional(process.pid), private, process.pid % LOOKS)
         elif known.left == 0 or abs(private - known.private) > MUCH:
