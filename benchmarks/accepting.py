@@ -39,7 +39,7 @@ def run(options: Options) -> list[Row]:
     directory = Path(tempfile.mkdtemp(prefix="wafleet-accepting-"))
     try:
         empty, full = directory / "empty.db", directory / "full.db"
-        asyncio.run(_make(empty))
+        asyncio.run(make(empty))
         shutil.copy(empty, full)
         fill_rows(full, ROWS)
         found = asyncio.run(_measure(empty, full, options.runs_or(ROUNDS)))
@@ -50,7 +50,8 @@ def run(options: Options) -> list[Row]:
     return _rows(found, rows)
 
 
-async def _make(path: Path) -> None:
+async def make(path: Path) -> None:
+    """Make a database with one session."""
     async with open_store(path) as store:
         home = (await store.workspace_named(DEFAULT)).id
         await store.create_session(home, "sender", 1)
