@@ -31,6 +31,7 @@ class ProgramFailed(Exception):  # noqa: N818 - reads as what happened
 class Program:
     """A `python -m MODULE ARGS` that prints one JSON line on stdout when it is ready.
 
+    It does not outlive this process, however this one ends (see supervisor.lifeline).
     `wrapper` is a program that starts it, with its own arguments.
     """
 
@@ -45,8 +46,8 @@ class Program:
         self._log_path = log
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
-                [*wrapper, sys.executable, "-m", module, *args],
-                stdin=subprocess.DEVNULL,
+                [*wrapper, sys.executable, "-m", "supervisor.lifeline", module, *args],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env={**os.environ, **(env or {})},
@@ -101,8 +102,9 @@ class Program:
         self._close()
 
     def _close(self) -> None:
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
     def __enter__(self) -> Self:
         return self
