@@ -159,6 +159,9 @@ class Broadcaster:
         )
 
     def _put(self, key: tuple[str, str], broadcast: Broadcast) -> None:
+        older = self._waiting.get(key)
+        if older is not None:
+            self._count(older, "superseded")
         self._waiting[key] = broadcast
         self._woken.set()
 

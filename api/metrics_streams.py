@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class BroadcastMetrics:
-    """`result` is sent, failed (it is tried again) or refused."""
+    """`result` is sent, failed (it is tried again), refused, or superseded while it waited."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.published = Counter(
             "wafleet_broadcasts",
-            "Broadcasts handed to the Pusher server.",
+            "Broadcasts for the Pusher server, by what became of them.",
             ("name", "result"),
             registry=registry,
         )

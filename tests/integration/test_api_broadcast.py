@@ -200,10 +200,13 @@ async def test_while_the_server_is_away_only_the_newest_waits(
         api.live.drop(one, 1)
         server.statuses = [503, 429, 302]
 
-        async def read() -> bool:  # the feed has told the broadcaster of all five
-            return len((await api.get("/v1/events?types=session.status")).json["events"]) == 5
+        sample = api.deps.telemetry.get_sample_value
+        older = {"name": "session.status", "result": "superseded"}
 
-        await eventually_async(read)
+        async def told_of_all() -> bool:
+            return sample("wafleet_broadcasts_total", older) == 2
+
+        await eventually_async(told_of_all)
         with capture_logs() as logs:
             server.hold.set()
             told = await server.has(3)
@@ -214,7 +217,6 @@ async def test_while_the_server_is_away_only_the_newest_waits(
         }
         assert [json.loads(e["data"])["text"] for e in told if "qr" in e["name"]] == [None]
         assert len([entry for entry in logs if entry["event"] == "broadcast_failed"]) == 3
-        sample = api.deps.telemetry.get_sample_value
         labels = {"name": "session.status", "result": "failed"}
         assert sample("wafleet_broadcasts_total", labels) == 3
 
