@@ -21,6 +21,7 @@ from actors.browser.driver import (
     SendResult,
 )
 from actors.clearance import Clearance
+from actors.delivery import is_definite
 from actors.doubts import Doubts
 from actors.handover import PREPARE_DEADLINE, Handover, type_for
 from actors.limiter_messages import SendGranted, SendLater
@@ -54,22 +55,6 @@ FAIR_SHARE: Final = 4
 CAPS: Final = frozenset({"minute", "hour", "day", "warm_up"})
 """Windows that bind the number, whichever message is next."""
 TIMER: Final = "courier"
-DEFINITE: Final = frozenset(
-    {
-        "not_on_whatsapp",
-        "invalid_jid",
-        "binding_missing",
-        "send_refused",
-        "unsupported_chat",
-        "unsupported_kind",
-        "not_permitted",
-        "target_not_found",
-        "media_unreadable",
-        "media_too_large",
-    }
-)
-"""Adapter codes that mean: certainly not handed over, and trying again would not help."""
-
 SICK: Final = {
     PageGone: "page_crashed",
     ConnectionLost: "browser_exited",
@@ -113,6 +98,7 @@ class Courier:
         self._in_a_row = 0
         self._refused: str | None = None
         self._in_flight: MessageRow | None = None
+        self._withheld = False
         self._free_ms = 0
         self._timer: Timer | None = None
         self._timer_number = 0
@@ -124,10 +110,12 @@ class Courier:
         """Whether nothing is on its way to the page, nor about to be."""
         return not self._busy
 
-    def will_tell(self, fact: AckChanged) -> bool:
-        """Whether this ack is what the page is about to answer: it is written down once."""
+    def withholds(self, fact: AckChanged) -> bool:
+        """Keep back an ack that the page is about to answer with: it is written down once."""
         row = self._in_flight
-        return row is not None and fact.ack == 1 and list(fact.wa_ids) == [row.wa_id]
+        mine = row is not None and fact.ack == 1 and list(fact.wa_ids) == [row.wa_id]
+        self._withheld = self._withheld or mine
+        return mine
 
     def start(self, browser: Browser) -> None:
         """The session is connected: learn what became of unknown messages, then send."""
@@ -167,6 +155,7 @@ class Courier:
         """The session ends: what is in flight has an unknown fate."""
         self.halt()
         if self._in_flight is not None:
+            self._give_back(self._in_flight)
             self._mark_unknown(self._in_flight, "session_ended", "the session ended while sending")
 
     def release(self) -> None:
@@ -325,7 +314,7 @@ class Courier:
     # ---- the page --------------------------------------------------------------------------------
 
     def _hand_over(self, row: MessageRow, browser: Browser) -> None:
-        self._in_flight = row
+        self._in_flight, self._withheld = row, False
         since = max(row.created_ms, row.send_at_ms or 0)
         now, telemetry = self._deps.now_ms(), self._deps.telemetry
         telemetry.accept_to_page_seconds.observe((now - since) / 1000)
@@ -338,6 +327,8 @@ class Courier:
         self._clearance.over(committed=True)
         now, store = self._deps.now_ms(), self._deps.store
         self._free_ms = now
+        if outcome.error is not None:
+            self._give_back(row)
         match outcome.value, outcome.error:
             case SendResult(ack=ack), None:
                 write = partial(store.record_sent, row.id, ack, now)
@@ -345,7 +336,7 @@ class Courier:
             case _, PageRefused(reason="not_connected" | "not_now"):
                 self._unsent(row)
                 self._rest(MOMENT)  # the socket's own report, or its return, starts us again
-            case _, PageRefused(reason=reason) as error if _definite(row, reason):
+            case _, PageRefused(reason=reason) as error if is_definite(row, reason):
                 write = partial(store.record_failed, row.id, reason, str(error), now)
                 self._recorder.put("failed", write, self._go_on)
             case _, PageRefused(reason=reason) as error:
@@ -363,6 +354,12 @@ class Courier:
             attempt=row.attempts,
             error=type(outcome.error).__name__ if outcome.error else None,
         )
+
+    def _give_back(self, row: MessageRow) -> None:
+        """There is no answer that holds the ack: what is written after it changes nothing then."""
+        if self._withheld:
+            acks, now = self._deps.store.record_acks, self._deps.now_ms()
+            self._recorder.put("acks", partial(acks, row.session_id, [row.wa_id], 1, now))
 
     def _unsent(self, row: MessageRow) -> None:
         unsent, now = self._deps.store.record_unsent, self._deps.now_ms()
@@ -386,8 +383,3 @@ class Courier:
 
     def _send_deadline(self, row: MessageRow) -> float:
         return self._deps.timeouts.send + upload_seconds(row.content) + SEND_SLACK
-
-
-def _definite(row: MessageRow, reason: str) -> bool:
-    """Tell whether a refusal is its end: an earlier attempt may have been what nobody knows of."""
-    return reason in DEFINITE and not row.possible_duplicate

@@ -25,6 +25,22 @@ SENTENCES: Final = {
     EXHAUSTED: f"It was tried {MOST_ATTEMPTS} times; a person must decide what follows.",
 }
 
+DEFINITE: Final = frozenset(
+    {
+        "not_on_whatsapp",
+        "invalid_jid",
+        "binding_missing",
+        "send_refused",
+        "unsupported_chat",
+        "unsupported_kind",
+        "not_permitted",
+        "target_not_found",
+        "media_unreadable",
+        "media_too_large",
+    }
+)
+"""Adapter codes that mean: certainly not handed over, and trying again would not help."""
+
 
 class UnknownPolicy(StrEnum):
     """What to do with a message that WhatsApp Web does not know: send it again, or leave it."""
@@ -100,3 +116,8 @@ def judge(
     if rules.unknown_policy is UnknownPolicy.PARK:
         return Stay(PARKED)
     return Resend() if row.attempts < MOST_ATTEMPTS else Stay(EXHAUSTED)
+
+
+def is_definite(row: MessageRow, reason: str) -> bool:
+    """Tell whether a refusal is its end: an earlier attempt may have been what nobody knows of."""
+    return reason in DEFINITE and not row.possible_duplicate

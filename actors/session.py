@@ -212,7 +212,7 @@ class SessionActor(ChildActor):
                 self._publisher.proven(self._deps.now_ms())
             case _:
                 pass
-        if not (isinstance(fact, AckChanged) and self._courier.will_tell(fact)):
+        if not (isinstance(fact, AckChanged) and self._courier.withholds(fact)):
             self._inbox.take(fact)
         if not self._health.withholds(fact, self._state):
             self._step(fact)

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 CHAT = f"{ALICE}@c.us"
+SILENT = "15550100077"
 ARRIVED = {MessageState.SENT, MessageState.DELIVERED, MessageState.READ}
 
 
 async def accept(here: World, number: int, **fields: Any) -> MessageRow:
+    fields = {"chat": CHAT, **fields}
     new = NewOutbound(
         session_id=here.session,
-        chat=CHAT,
         wa_id=f"3EB0{number:018X}",
         body=f"text {number}",
         now_ms=now_ms(),
@@ -139,6 +140,24 @@ async def test_what_arrived_before_the_browser_died_is_not_sent_again(tmp_path: 
         assert set(received(here)) == {"text 1"}
         shown = here.simulator.truth.read(kinds=["contact_received"])
         assert len(shown) == 1
+
+
+async def test_an_ack_counts_although_the_page_never_answers(tmp_path: Path) -> None:
+    """It is kept back while the answer is waited for, and written down once there is none."""
+    async with world(tmp_path, send_timeout=1) as here:
+        await here.link()
+        here.simulator.desk.add_contact(req.NewContact(number=SILENT, receipts="none"))
+        assert await here.evaluate(
+            "(() => { const there = WPP.loader.loadModule('WAWebSendMsgChatAction');"
+            " const send = there.addAndSendMsgToChat; there.addAndSendMsgToChat ="
+            " async (...all) => [(await send(...all))[0], new Promise(() => {})];"
+            " return there.addAndSendMsgToChat !== send; })()"
+        )
+        row = await accept(here, 1, chat=f"{SILENT}@c.us")
+        await becomes(here, row, MessageState.SENT)
+        told = [event.type for event in await here.store.events(here.workspace)]
+        assert "message.sent" in told
+        assert "message.unknown" not in told
 
 
 async def test_a_scheduled_message_leaves_by_itself_when_its_time_has_come(tmp_path: Path) -> None:
