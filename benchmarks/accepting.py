@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +26,8 @@ from storage.sqlite import open_store
 from storage.tenants import DEFAULT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from storage.sqlite import SqliteStore
 
 ROWS: Final = 1_000_000
@@ -36,22 +38,25 @@ BAR: Final = Bar(relation="<", limit=3.0)
 
 
 def run(options: Options) -> list[Row]:
-    directory = Path(tempfile.mkdtemp(prefix="wafleet-accepting-"))
-    try:
-        empty, full = directory / "empty.db", directory / "full.db"
-        asyncio.run(make(empty))
-        shutil.copy(empty, full)
-        fill_rows(full, ROWS)
+    with empty_and_full() as (empty, full):
         found = asyncio.run(_measure(empty, full, options.runs_or(ROUNDS)))
         with closing(sqlite3.connect(full)) as connection:
             [(rows,)] = connection.execute("SELECT count(*) FROM messages")
-    finally:
-        shutil.rmtree(directory)
     return _rows(found, rows)
 
 
-async def make(path: Path) -> None:
-    """Make a database with one session."""
+@contextmanager
+def empty_and_full() -> Iterator[tuple[Path, Path]]:
+    """Give two databases with one session each; one holds ROWS messages and events besides."""
+    with tempfile.TemporaryDirectory(prefix="wafleet-rows-") as directory:
+        empty, full = Path(directory) / "empty.db", Path(directory) / "full.db"
+        asyncio.run(_make(empty))
+        shutil.copy(empty, full)
+        fill_rows(full, ROWS)
+        yield empty, full
+
+
+async def _make(path: Path) -> None:
     async with open_store(path) as store:
         home = (await store.workspace_named(DEFAULT)).id
         await store.create_session(home, "sender", 1)

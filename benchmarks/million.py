@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shutil
 import sqlite3
 import statistics
-import tempfile
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.accepting import make
-from benchmarks.ballast import fill_rows
+from benchmarks.accepting import empty_and_full
 from benchmarks.rows import Bar, Options, Row
 from storage.grants import MessageGrant
 from storage.messages import NewInbound, NewOutbound
@@ -30,10 +26,10 @@ from storage.tenants import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from pathlib import Path
 
     from storage.sqlite import SqliteStore
 
-ROWS: Final = 1_000_000
 ROUNDS: Final = 500
 CHATS: Final = 50
 NUMBER: Final = "15550200000"
@@ -72,19 +68,12 @@ class Side:
 
 
 def run(options: Options) -> list[Row]:
-    directory = Path(tempfile.mkdtemp(prefix="wafleet-million-"))
-    try:
-        empty, full = directory / "empty.db", directory / "full.db"
-        asyncio.run(make(empty))
-        shutil.copy(empty, full)
-        fill_rows(full, ROWS)
+    with empty_and_full() as (empty, full):
         took = asyncio.run(_measure(empty, full, options.runs_or(ROUNDS)))
         with closing(sqlite3.connect(full)) as connection:
             [(messages, events)] = connection.execute(
                 "SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM events)"
             )
-    finally:
-        shutil.rmtree(directory)
     return _rows(*took, f"{messages:,} messages and {events:,} events in the full one")
 
 
