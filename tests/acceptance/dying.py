@@ -14,5 +14,5 @@ from tests.integration.killed_boots import arm
 if __name__ == "__main__":
     kind, name, *command = sys.argv[1:]
     arm(1, sys.stderr.fileno(), [kind], name)
-    sys.argv = command[2:]  # the interpreter and -m
-    runpy.run_module("supervisor", run_name="__main__", alter_sys=True)
+    sys.argv = command[2:]  # without the interpreter and -m
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
