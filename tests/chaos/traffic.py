@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 PAUSE: Final = 0.4
 """Seconds between two messages of one direction: no cap per number comes near it in a short row."""
-SETTLED: Final = frozenset({"sent", "delivered", "read", "played", "unknown", "failed"})
+CERTAIN: Final = frozenset({"sent", "delivered", "read", "played", "failed"})
+SETTLED: Final = CERTAIN | {"unknown"}
 ARRIVAL: Final = 30.0
 CATCH_UP: Final = 2.0
 
@@ -123,7 +124,9 @@ class Traffic:
         `delivered` False is for a session that has ended for good: what was accepted waits.
         """
         if delivered:
-            await eventually_async(self._settled, ARRIVAL)
+            with suppress(AssertionError):  # one in doubt is looked up, and may be sent again
+                await eventually_async(lambda: self._all_are(CERTAIN), ARRIVAL)
+            await eventually_async(lambda: self._all_are(SETTLED), CATCH_UP)
             if self.inbound:
                 with suppress(AssertionError):  # what has not come by then is counted as missed
                     await eventually_async(self._stored, CATCH_UP)
@@ -181,8 +184,8 @@ class Traffic:
         found = {m["text"]: m["state"] for m in await self._list("outbound")}
         return {text: found.get(text, "gone") for text in ours}
 
-    async def _settled(self) -> bool:
-        return set((await self._states()).values()) <= SETTLED
+    async def _all_are(self, states: frozenset[str]) -> bool:
+        return set((await self._states()).values()) <= states
 
     async def _inbound(self) -> list[str]:
         return [m["text"] for m in await self._list("inbound")] if self.inbound else []
