@@ -78,10 +78,11 @@ def test_a_process_that_grows_is_seen_at_once(read: list[int]) -> None:
         before = look(shares, one)
         take(20)
         assert look(shares, one) - before == pytest.approx(20 * MB, rel=0.1)
-        assert read == [one.pid]
+        asked = 2 if one.pid % LOOKS == 0 else 1  # the second look is the turn of some
+        assert read == [one.pid] * asked
         take(80)
         assert look(shares, one) == pytest.approx(proportional(one.pid), rel=0.05)
-        assert read == [one.pid] * 2
+        assert read == [one.pid] * (asked + 1)
 
 
 def test_each_process_is_read_in_full_every_few_looks(read: list[int]) -> None:
