@@ -99,6 +99,7 @@ class Courier:
         self._refused: str | None = None
         self._in_flight: MessageRow | None = None
         self._withheld = False
+        self._last = False
         self._free_ms = 0
         self._timer: Timer | None = None
         self._timer_number = 0
@@ -309,6 +310,7 @@ class Courier:
             self._rest()
         else:
             self._in_a_row = self._in_a_row + 1 if due.turn is Priority.CONVERSATION else 0
+            self._last = due.last
             self._hand_over(row, self._browser)
 
     # ---- the page --------------------------------------------------------------------------------
@@ -331,8 +333,9 @@ class Courier:
             self._give_back(row)
         match outcome.value, outcome.error:
             case SendResult(ack=ack), None:
-                write = partial(store.record_sent, row.id, ack, now)
-                self._recorder.put("sent", write, self._go_on)
+                # Nobody is kept waiting by the last one; whatever comes meanwhile wakes us.
+                write = partial(store.record_sent, row.id, ack, now, patient=self._last)
+                self._recorder.put("sent", write, self._rest if self._last else self._go_on)
             case _, PageRefused(reason="not_connected" | "not_now"):
                 self._unsent(row)
                 self._rest(MOMENT)  # the socket's own report, or its return, starts us again

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Receipts:
-    """One write. The session's actor adds to it until it begins, on the loop of the store."""
+    """One write. The session's actor adds to it until it begins, in the store's thread."""
 
     def __init__(self, store: Outbox, session_id: str) -> None:
         self._store = store
@@ -32,6 +32,9 @@ class Receipts:
 
     async def write(self) -> int:
         """Write them all, in their order; also again, if the store was busy."""
+        return await self._store.record_receipts(self._session_id, self._take)
+
+    def _take(self) -> Sequence[Receipt]:
         with self._lock:
             self._begun = True
-        return await self._store.record_receipts(self._session_id, self._receipts)
+        return self._receipts

@@ -1,4 +1,4 @@
-"""Small writes that an answer need not wait for, done one after the other in the order given."""
+"""Small writes that an answer need not wait for, begun in the order given, a few at a time."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MOST_JOBS: Final = 10_000
 """How many may wait; while the database can't be written to, later ones are dropped and told of."""
 
+TOGETHER: Final = 32
+"""How many are under way at a time: so they share a commit."""
+
 _PAUSE: Final = 0.2
 _DRAIN: Final = 5.0
 
@@ -29,6 +32,7 @@ class Background:
 
     def __init__(self) -> None:
         self._jobs: asyncio.Queue[tuple[str, Job, asyncio.Event]] = asyncio.Queue(MOST_JOBS)
+        self._under_way = 0
 
     def give(self, what: str, job: Job) -> asyncio.Event | None:
         """Queue a job; return what is set once it is done, or None if it was dropped.
@@ -54,18 +58,28 @@ class Background:
             try:
                 await asyncio.wait_for(self._jobs.join(), _DRAIN)
             except TimeoutError:
-                log.error("background_writes_lost", count=self._jobs.qsize() + 1)  # noqa: TRY400
+                left = self._jobs.qsize() + self._under_way
+                log.error("background_writes_lost", count=left)  # noqa: TRY400
             worker.cancel()
             await asyncio.wait({worker})
 
     async def _work(self) -> None:
         while True:
-            what, job, done = await self._jobs.get()
-            try:
-                await _carry_out(what, job)
-            finally:
-                self._jobs.task_done()
-                done.set()
+            taken = [await self._jobs.get()]
+            while len(taken) < TOGETHER and not self._jobs.empty():
+                taken.append(self._jobs.get_nowait())
+            self._under_way = len(taken)
+            async with asyncio.TaskGroup() as group:
+                for one in taken:
+                    group.create_task(self._do(*one))
+
+    async def _do(self, what: str, job: Job, done: asyncio.Event) -> None:
+        try:
+            await _carry_out(what, job)
+        finally:
+            self._under_way -= 1
+            self._jobs.task_done()
+            done.set()
 
 
 async def _carry_out(what: str, job: Job) -> None:

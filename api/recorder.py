@@ -1,7 +1,7 @@
 """Note in the access log who did what: state changes, QR views, refused keys.
 
-Entries are written in the order of their answers. An answer waits for its entry at most PATIENCE
-seconds; a database that is busy for longer gets the entry later.
+Entries are written in the order of their answers, as long as the database takes them. An answer
+waits for its entry at most PATIENCE seconds; a database that is busy for longer gets it later.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class AccessRecorder:
             ip_address=request.remote,
             detail=trail.detail,
         )
-        written = self._queue(caller.workspace_id, new)
+        written = self._queue(caller.workspace_id, new, patient=patience <= 0)
         if written is None or patience <= 0:
             return
         try:
@@ -116,9 +116,12 @@ class AccessRecorder:
             ),
         )
 
-    def _queue(self, workspace_id: str, new: NewAccess) -> asyncio.Event | None:
+    def _queue(
+        self, workspace_id: str, new: NewAccess, *, patient: bool = True
+    ) -> asyncio.Event | None:
+        append = self._log.append_access
         return self._background.give(
-            "access_entry", lambda: self._log.append_access(workspace_id, new)
+            "access_entry", lambda: append(workspace_id, new, patient=patient)
         )
 
 

@@ -109,7 +109,7 @@ async def _round(side: Side, number: int) -> None:
     await side.step("claim", store.claim(due.message.id, grant, now))
     await side.step("sent", store.record_sent(key, 1, now))
     receipts = [Receipt([wa_id], ack, now) for ack in (2, 3)]
-    await side.step("receipts", store.record_receipts(side.session, receipts))
+    await side.step("receipts", store.record_receipts(side.session, lambda: receipts))
     answer = NewInbound(
         session_id=side.session,
         chat=chat,

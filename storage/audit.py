@@ -86,10 +86,13 @@ def first_bad(before: AccessHead, entries: Sequence[AccessEntry]) -> str | None:
 
 
 class AccessLog(Protocol):
-    async def append_access(self, workspace_id: str, new: NewAccess) -> AccessEntry:
+    async def append_access(
+        self, workspace_id: str, new: NewAccess, *, patient: bool = False
+    ) -> AccessEntry:
         """Write an entry. Raises WorkspaceNotFound, SessionNotFound, KeyNotFound.
 
-        `session_id` may be that of a deleted session.
+        `session_id` may be that of a deleted session. A `patient` one waits a moment for other
+        writes, to go to the disk with them.
         """
 
     async def access_log(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from storage.messages import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from storage.grants import MessageGrant
     from storage.messages import MessageRow, NewOutbound
@@ -20,14 +20,16 @@ class Due:
 
     `turn` is the class whose turn it is: a bulk message goes with the conversation's that waits
     behind it in its chat. `first_contact`: this number has never written to the chat. `reply`: the
-    other side had the last word in it. `next_ms`, without a message, is when the first of those
-    that wait for their time may be sent; None if none does.
+    other side had the last word in it. `last`: nothing else waits, not for its time either.
+    `next_ms`, without a message, is when the first of those that wait for their time may be sent;
+    None if none does.
     """
 
     message: MessageRow | None = None
     turn: Priority = Priority.CONVERSATION
     first_contact: bool = False
     reply: bool = False
+    last: bool = False
     next_ms: int | None = None
 
 
@@ -65,8 +67,12 @@ class Outbox(Protocol):
         A second attempt of what a restored login can't know is a possible duplicate from now on.
         """
 
-    async def record_sent(self, message_id: str, ack: int, now_ms: int) -> MessageRow:
+    async def record_sent(
+        self, message_id: str, ack: int, now_ms: int, *, patient: bool = False
+    ) -> MessageRow:
         """The page answered with an ack of at least 1. Never moves a message backwards.
+
+        A `patient` one waits a moment for other writes, to go to the disk with them.
 
         An edit or a deletion for everyone changes the message that it names, once that is known of
         it, here or by a receipt: `edited_ms` and `body`, or `revoked_ms`, with their event.
@@ -119,8 +125,11 @@ class Outbox(Protocol):
         1 sent, 2 delivered, 3 read, 4 played, -1 refused.
         """
 
-    async def record_receipts(self, session_id: str, receipts: Sequence[Receipt]) -> int:
-        """Apply several in one go, in this order, as `record_acks` would one by one."""
+    async def record_receipts(self, session_id: str, take: Callable[[], Sequence[Receipt]]) -> int:
+        """Apply several in one go, in this order, as `record_acks` would one by one.
+
+        Patient, as above. `take` says which, in another thread: when it is their turn.
+        """
 
     async def unknown_messages(self, session_id: str, limit: int = 100) -> Sequence[MessageRow]:
         """Return the outbound messages whose fate is unknown, oldest first."""

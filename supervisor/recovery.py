@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+COMPANY: Final = 0.05
+"""Seconds that a write which nobody waits for may wait for others, to share their commit."""
 WORKSHOP: Final = ".recovery"
 """Where a boot makes ready; whoever owns the data directory may remove it."""
 
@@ -87,12 +89,12 @@ async def safe_store(
     if restored is None:
         restored = await recovery.replace_missing()
     async with AsyncExitStack() as stack:
-        opening = open_store(data.database, busy_timeout_ms=busy_timeout_ms)
+        opening = open_store(data.database, busy_timeout_ms=busy_timeout_ms, patience=COMPANY)
         try:
             store = await stack.enter_async_context(opening)
         except StoreDamaged as damage:
             restored = await recovery.replace_damaged(damage)
-            opening = open_store(data.database, busy_timeout_ms=busy_timeout_ms)
+            opening = open_store(data.database, busy_timeout_ms=busy_timeout_ms, patience=COMPANY)
             store = await stack.enter_async_context(opening)
         yield store, restored
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from storage.audit import NO_HASH, AccessEntry, AccessHead, NewAccess, entry_hash, first_bad
 from storage.sqlite.rows import storable
 from storage.sqlite.scope import own_key, own_session_keys, workspace_key
-from storage.sqlite.transactions import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,10 +35,14 @@ class AccessTable:
         self._connections = connections
         self._ids = ids
 
-    @transaction
     async def append_access(
-        self, tx: Transaction, workspace_id: str, new: NewAccess
+        self, workspace_id: str, new: NewAccess, *, patient: bool = False
     ) -> AccessEntry:
+        return await self._connections.write(
+            lambda tx: self._append(tx, workspace_id, new), patient=patient
+        )
+
+    async def _append(self, tx: Transaction, workspace_id: str, new: NewAccess) -> AccessEntry:
         workspace = await workspace_key(tx.all, workspace_id)
         session = key = None
         if new.session_id is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 import time
 from collections import deque
@@ -50,13 +51,16 @@ class Connections:
         busy_timeout_ms: int,
         writer: Connection,
         readers: Sequence[Connection],
+        patience: float = 0.0,
     ) -> None:
         self.path = path
         self.news = EventNews()
         self._busy_timeout_ms = busy_timeout_ms
         self._writer = writer
+        self._patience = patience
         self._waiting: deque[Work] = deque()
         self._runner: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._locked_until = 0.0
         self._readers: asyncio.Queue[Connection] = asyncio.Queue()
         for reader in readers:
@@ -66,21 +70,28 @@ class Connections:
     async def shut(self) -> None:
         """Refuse everything from now on; return when the open transaction has ended."""
         self._closed = True
+        self._begin()
         if self._runner is not None:
             await asyncio.wait([self._runner])
 
-    async def write(self, body: Callable[[Transaction], Coroutine[Any, Any, _R]]) -> _R:
+    async def write(
+        self, body: Callable[[Transaction], Coroutine[Any, Any, _R]], *, patient: bool = False
+    ) -> _R:
         """Run the body in a transaction: committed on the disk, or as if it had never begun.
 
         It runs in the writer's thread and awaits nothing but the statements of its transaction.
+        A `patient` one waits a moment for others to share a commit with, if nothing else waits.
         Whoever is cancelled meanwhile does not learn which of the two it was.
         """
         self._require_open()
-        loop = asyncio.get_running_loop()
-        work = Work(body=body, answer=loop.create_future(), asked=time.monotonic())
+        loop, now = asyncio.get_running_loop(), time.monotonic()
+        by = now + self._patience if patient else now
+        work = Work(body=body, answer=loop.create_future(), asked=now, by=by)
         self._waiting.append(work)
-        if self._runner is None:
-            self._runner = loop.create_task(self._work_off(), name="store-writer")
+        if by <= now:
+            self._begin()
+        elif self._runner is None and self._timer is None:
+            self._timer = loop.call_later(by - now, self._begin)
         with translated(self.path):
             value: _R = await work.answer
         return value
@@ -117,13 +128,29 @@ class Connections:
         with translated(self.path):
             await _finish(self._writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)"))
 
+    def _begin(self) -> None:
+        """Commit what waits, the patient with the others; unless that is under way."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._runner is None and self._waiting:
+            self._runner = asyncio.create_task(self._work_off(), name="store-writer")
+
     async def _work_off(self) -> None:
-        """Commit what waits, as much as there is at a time, until nothing waits any more."""
+        """Commit what waits, as much as there is at a time, until only the patient are left."""
         try:
-            while self._waiting:
+            while (wait := self._longest_wait()) <= 0:
                 await self._commit(self._take())
         finally:
             self._runner = None
+        if wait < math.inf:
+            self._timer = asyncio.get_running_loop().call_later(wait, self._begin)
+
+    def _longest_wait(self) -> float:
+        """Return for how many seconds nothing need be committed; for ever if nothing waits."""
+        if self._closed and self._waiting:
+            return 0.0
+        return min((work.by for work in self._waiting), default=math.inf) - time.monotonic()
 
     def _take(self) -> list[Work]:
         """Take the next ones off the queue, but for those whose caller has gone."""
@@ -198,8 +225,13 @@ class Connections:
 
 
 @asynccontextmanager
-async def open_connections(path: Path, busy_timeout_ms: int) -> AsyncIterator[Connections]:
-    """Open a prepared file; at the end finish what is under way, close, and end the threads."""
+async def open_connections(
+    path: Path, busy_timeout_ms: int, patience: float = 0.0
+) -> AsyncIterator[Connections]:
+    """Open a prepared file; at the end finish what is under way, close, and end the threads.
+
+    `patience` is for how many seconds a patient transaction waits for company.
+    """
     async with AsyncExitStack() as stack:
         writer = await _open(partial(connect_writer, path, busy_timeout_ms), path)
         stack.push_async_callback(_close, writer, path)
@@ -208,7 +240,7 @@ async def open_connections(path: Path, busy_timeout_ms: int) -> AsyncIterator[Co
             reader = await _open(partial(connect_reader, path, busy_timeout_ms), path)
             stack.push_async_callback(_close, reader, path)
             readers.append(reader)
-        connections = Connections(path, busy_timeout_ms, writer, readers)
+        connections = Connections(path, busy_timeout_ms, writer, readers, patience)
         stack.push_async_callback(connections.shut)
         yield connections
 

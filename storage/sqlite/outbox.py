@@ -25,7 +25,7 @@ from storage.sqlite.transactions import transaction
 from storage.sqlite.turns import BLOCKING, due_message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from storage.grants import MessageGrant
     from storage.outbox import Due
@@ -84,10 +84,14 @@ class OutboxTable:
         await record_message_grant(tx, grant)
         return await stored_message(tx, message_id)
 
-    @transaction
     async def record_sent(
-        self, tx: Transaction, message_id: str, ack: int, now_ms: int
+        self, message_id: str, ack: int, now_ms: int, *, patient: bool = False
     ) -> MessageRow:
+        return await self._connections.write(
+            lambda tx: self._sent(tx, message_id, ack, now_ms), patient=patient
+        )
+
+    async def _sent(self, tx: Transaction, message_id: str, ack: int, now_ms: int) -> MessageRow:
         ref = await find_message(tx, message_id)
         if ref is None or ref.state is MessageState.RECEIVED:
             raise no_such_message(message_id)
@@ -183,11 +187,11 @@ class OutboxTable:
     ) -> int:
         return await self._apply(tx, session_id, Receipt(wa_ids, ack, now_ms))
 
-    @transaction
-    async def record_receipts(
-        self, tx: Transaction, session_id: str, receipts: Sequence[Receipt]
-    ) -> int:
-        return sum([await self._apply(tx, session_id, receipt) for receipt in receipts])
+    async def record_receipts(self, session_id: str, take: Callable[[], Sequence[Receipt]]) -> int:
+        async def body(tx: Transaction) -> int:
+            return sum([await self._apply(tx, session_id, receipt) for receipt in take()])
+
+        return await self._connections.write(body, patient=True)
 
     async def _apply(self, tx: Transaction, session_id: str, receipt: Receipt) -> int:
         wanted = sorted({storable(wa_id) for wa_id in receipt.wa_ids})

@@ -109,16 +109,20 @@ class SqliteStore(
 
 @asynccontextmanager
 async def open_store(
-    path: Path, *, busy_timeout_ms: int = migrations.DEFAULT_BUSY_TIMEOUT_MS
+    path: Path,
+    *,
+    busy_timeout_ms: int = migrations.DEFAULT_BUSY_TIMEOUT_MS,
+    patience: float = 0.0,
 ) -> AsyncIterator[SqliteStore]:
     """Open the database file, made (mode 0600) and brought to the newest version if needed.
 
     Its directory must exist. `busy_timeout_ms` bounds how long any write waits for a lock that
-    another program holds. At the end of the block everything committed is on the disk, and no
-    thread or descriptor is left. Raises StoreBusy, StoreFull, StoreUnusable.
+    another program holds, `patience` (s) how long a patient one waits for company. At the end of
+    the block everything committed is on the disk, and no thread or descriptor is left. Raises
+    StoreBusy, StoreFull, StoreUnusable.
     """
     await _prepare(path, busy_timeout_ms)
-    async with open_connections(path, busy_timeout_ms) as connections:
+    async with open_connections(path, busy_timeout_ms, patience) as connections:
         newest = " UNION ALL ".join(f"SELECT max(uuid) AS uuid FROM {table}" for table in _NAMED)  # noqa: S608
         rows = await connections.read(f"SELECT max(uuid) FROM ({newest})")  # noqa: S608
         yield SqliteStore(connections, MonotonicIds(rows[0][0]))

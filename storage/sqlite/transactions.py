@@ -84,11 +84,15 @@ def transaction(
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """A body that somebody waits for since `asked` (s, monotonic); and what became of it."""
+    """A body that somebody waits for since `asked` (s, monotonic); and what became of it.
+
+    Without company it may wait until `by`.
+    """
 
     body: Callable[[Transaction], Coroutine[Any, Any, Any]]
     answer: asyncio.Future[Any]
     asked: float
+    by: float
     value: Any = None
     error: BaseException | None = None
     has_news: bool = False

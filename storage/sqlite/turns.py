@@ -59,6 +59,10 @@ _NEXT: Final = " UNION ALL ".join(
     f" AND m.state = 'accepted' AND m.priority = {priority:d} AND m.send_at > :now"
     for priority in Priority
 )
+_TWO: Final = (
+    "SELECT 1 FROM messages AS m WHERE m.whatsapp_session_id = :session AND m.state = 'accepted'"
+    " LIMIT 2"
+)
 _SESSION: Final = (
     "SELECT id FROM whatsapp_sessions WHERE uuid = ? AND deleted_at IS NULL AND is_active = 1"
 )
@@ -98,6 +102,7 @@ async def due_message(query: Query, session_id: str, now_ms: int, *, bulk_first:
         turn=turn,
         first_contact=bool(row[-2]),
         reply=bool(row[-1]),
+        last=len(await query(_TWO, values)) == 1,
     )
 
 
