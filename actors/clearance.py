@@ -1,8 +1,7 @@
 """A courier's question at the limiter, whether a message may be handed over now.
 
 It is asked again until there is an answer, under the same key: the limiter may be started anew
-meanwhile. Each hand-over has a key of its own, so that no grant serves twice. That it is over is
-told until it was heard, too, or the number's next message would wait until the lease has run out.
+meanwhile. Each hand-over has a key of its own, so that no grant serves twice.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from actors.base import tell
-from actors.limiter_messages import OverHeard, SendGranted, SendLater, SendOver, SendWanted
-from actors.messages import SendAnswered, Service, TimerFired, ToService
+from actors.limiter_messages import SendGranted, SendLater, SendWanted
+from actors.messages import SendAnswered, TimerFired
+from actors.send_plan import Over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from pykka import ActorRef
 
     from actors.bridge import Bridge, Timer
+    from actors.limiter_door import LimiterDoor
 
-PATIENCE: Final = 2.0
-"""Seconds: what was not usefully answered by then is told again, after twice that at the latest."""
+SOON: Final = 2.0
+"""Seconds after which a limiter is asked again that was not there, or could not answer yet."""
+LATE: Final = 30.0
+"""The same for one that took the question with it: that happens in one moment of its death only."""
 TIMER: Final = "clearance"
 
 
@@ -34,8 +37,6 @@ class ClearanceOwner(Protocol):
 
     @property
     def actor_ref(self) -> ActorRef[Any]: ...
-
-    def tell_parent(self, message: object) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,16 @@ class Letter:
 class Clearance:
     """Owned by one session actor and used only from its thread; one question at a time."""
 
-    def __init__(self, owner: ClearanceOwner, main: Bridge) -> None:
+    def __init__(self, owner: ClearanceOwner, main: Bridge, door: LimiterDoor) -> None:
         self._owner = owner
         self._main = main
+        self._door = door
         self._serial = 0
         self._wanted: SendWanted | None = None
         self._then: Callable[[SendGranted | SendLater], None] | None = None
-        self._unheard: dict[int, SendOver] = {}
         self._seen = 0
         self._timer: Timer | None = None
+        self._nap = LATE
 
     def ask(
         self,
@@ -82,38 +84,35 @@ class Clearance:
             lease_seconds=lease,
             reply=Letter(self._owner.actor_ref, self._serial),
         )
-        self._tell_over()  # before it, so that nothing seems to be on its way any more
-        self._tell(self._wanted)
+        self._put(self._wanted)
 
     def timer_fired(self) -> None:
-        """Tell again what was not answered by now, and is not of this moment."""
+        """Ask again, if the question was not answered by now and is not of this moment."""
         self._timer = None
-        unanswered: list[tuple[int, SendWanted | SendOver]] = [*self._unheard.items()]
-        if self._then is not None and self._wanted is not None:
-            unanswered.append((self._serial, self._wanted))
-        for serial, message in unanswered:
-            if serial <= self._seen:
-                self._tell(message)
-        self._seen = self._serial
-        if unanswered:
-            self._arm()
+        seen, self._seen = self._seen, self._serial
+        if self._then is None or self._wanted is None:
+            return
+        if self._serial == seen or self._nap == SOON:
+            self._put(self._wanted)
+        else:
+            self._arm(LATE)
 
-    def _tell(self, message: SendWanted | SendOver) -> None:
-        self._owner.tell_parent(ToService(service=Service.LIMITER, message=message))
-        self._arm()
+    def _put(self, wanted: SendWanted) -> None:
+        self._arm(LATE if self._door.ask(wanted) else SOON)
 
-    def _arm(self) -> None:
-        """One timer at a time, for all: most is answered long before."""
-        if self._timer is None:
-            fired = TimerFired(name=TIMER, number=self._serial)
-            self._timer = self._main.after(PATIENCE, self._owner.actor_ref, fired)
+    def _arm(self, seconds: float) -> None:
+        """One timer at a time, for all questions: most are answered long before."""
+        if self._timer is not None:
+            if seconds >= self._nap:
+                return
+            self._timer.cancel()
+        self._nap = seconds
+        fired = TimerFired(name=TIMER, number=self._serial)
+        self._timer = self._main.after(seconds, self._owner.actor_ref, fired)
 
     def answered(self, message: SendAnswered) -> None:
         """The limiter's answer; one that it could not give yet is asked for again."""
         then, answer = self._then, message.answer
-        if isinstance(answer, OverHeard):
-            self._unheard.pop(message.number, None)
-            return
         if message.number != self._serial or then is None:
             return
         if isinstance(answer, SendGranted | SendLater):
@@ -121,24 +120,14 @@ class Clearance:
             if isinstance(answer, SendLater):
                 self._wanted = None
             then(answer)
+        else:
+            self._arm(SOON)
 
     def over(self, *, committed: bool) -> None:
         """Let the number's next message go; without `committed` the grant was not used."""
         wanted, self._wanted, self._then = self._wanted, None, None
         if wanted is not None:
-            self._unheard[self._serial] = SendOver(
-                session_id=wanted.session_id,
-                number=wanted.number,
-                key=wanted.key,
-                committed=committed,
-                reply=Letter(self._owner.actor_ref, self._serial),
-            )
-        self._tell_over()
-
-    def _tell_over(self) -> None:
-        """Tell what is over and was not heard yet."""
-        for told in self._unheard.values():
-            self._tell(told)
+            self._door.over(Over(number=wanted.number, key=wanted.key, committed=committed))
 
     def abandon(self) -> None:
         """The actor ends: a grant that it has counts, one that it only asked for does not."""

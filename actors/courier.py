@@ -73,8 +73,6 @@ class CourierOwner(Protocol):
 
     def own_number(self) -> str | None: ...
 
-    def tell_parent(self, message: object) -> None: ...
-
     def sending_failed(self, cause: str, detail: str) -> None: ...
 
 
@@ -88,7 +86,7 @@ class Courier:
         self._calls = calls
         self._deps = deps
         self._recorder = recorder
-        self._clearance = Clearance(owner, deps.main)
+        self._clearance = Clearance(owner, deps.main, deps.limiter)
         self._doubts = Doubts(owner=owner, calls=calls, deps=deps, recorder=recorder)
         self._handover = Handover(calls, deps)
         self._browser: Browser | None = None

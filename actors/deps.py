@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from actors.fetching import MediaDesk
     from actors.health_book import HealthBook
     from actors.health_state import HealthRules
+    from actors.limiter_door import LimiterDoor
     from actors.live import LiveBoard
     from actors.outgoing import OutgoingDesk
     from actors.state import Limits
@@ -63,6 +64,7 @@ class SessionDeps:
     browsers: Bridge
     store: Store
     grants: MessageGrantLog
+    limiter: LimiterDoor
     outgoing: OutgoingDesk
     secrets: Secrets
     archives: Archives

@@ -80,9 +80,7 @@ class Health:
         self._recorder = recorder
         self._publisher = publisher
         self._plan = fresh(deps.health.get(session_id))
-        self._notes = Notes(
-            owner=owner, session_id=session_id, calls=calls, deps=deps, answered=self._probed
-        )
+        self._notes = Notes(session_id=session_id, calls=calls, deps=deps, answered=self._probed)
         self._timers: dict[str, Timer] = {}
         self._numbers = {"beat": 0, "check": 0}
         self._in_conflict = self._claiming = False

@@ -17,13 +17,12 @@ import structlog
 from actors import limiter_plan as planner
 from actors.calls import Calls
 from actors.limiter_messages import (
+    OversPut,
     QrLimited,
     QrWindowGranted,
     QrWindowWanted,
-    SendOver,
     SendWanted,
     TellQrLimit,
-    TellSendForecast,
 )
 from actors.limiter_plan import (
     Allow,
@@ -117,7 +116,7 @@ class LimiterActor(ServiceActor):
                 self._step(Wanted(session_id=session_id, key=key))
             case TellQrLimit(session_id=session_id, reply=reply):
                 reply.put(self._tell(session_id, self._plan))
-            case SendWanted() | SendOver() | TellSendForecast():
+            case SendWanted() | OversPut():
                 self._desk.handle(message)
 
     def _timer_fired(self, timer: TimerFired) -> None:

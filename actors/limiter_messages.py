@@ -58,10 +58,10 @@ class QrLimited(Refused):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendWanted:
-    """A session's courier, through the root, asks whether a message may be handed over now.
+    """A session's courier, through the door, asks whether a message may be handed over now.
 
     Answered with SendGranted, SendLater, or another Refused (ask again in a moment). A number that
-    was granted one is busy until SendOver, or until `lease_seconds` have passed: one send at a time
+    was granted one is busy until its Over, or until `lease_seconds` have passed: one send at a time
     per number, whichever session of it asks. `first_contact`: this number has never written to this
     chat. Asking again under the same key asks for the same grant.
     """
@@ -93,50 +93,17 @@ class SendLater(Refused):
     window: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendOver:
-    """The courier that was granted it: the page has answered, or will not. Always told.
+@dataclass(frozen=True, slots=True)
+class OversPut:
+    """The door: a session has put an Over into the book, which is to be looked at now.
 
-    Answered with OverHeard, or Refused (tell it again in a moment); told twice it counts once.
-    Without `committed` the grant never became durable and nothing was handed over: it is free.
-    With it, a message that was long on its way counts from now on, when it has left at the latest.
+    Not answered. If it is lost with a limiter, the next one looks at the book.
     """
-
-    session_id: str
-    number: str
-    key: str
-    committed: bool
-    reply: Reply | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverHeard(Done):
-    """The number's next message may go."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TellSendForecast:
-    """The API asks when messages would go out that have `ahead` and more of their number before.
-
-    Answered with SendForecast about `count` of them in a row, or Refused (ask again in a moment).
-    """
-
-    number: str
-    ahead: int
-    count: int = 1
-    reply: Reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendSlot:
-    """Not before `seconds` from now; `window` is what binds, as in SendLater, None: nothing."""
+    """A forecast: not before `seconds` from now; `window` binds, as in SendLater, None: nothing."""
 
     seconds: float
     window: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendForecast(Done):
-    """When each of them may go at the earliest, if the others before it do."""
-
-    slots: tuple[SendSlot, ...]

@@ -8,16 +8,16 @@ number's caps as any message does, and is left out where one of them would not a
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from actors.bridge import DeadlineExceeded, FutureReply
 from actors.browser.driver import CallTimedOut, NoteResult, PageRefused
 from actors.health_events import Verdict
-from actors.limiter_messages import SendGranted, SendLater, SendOver, SendWanted
-from actors.messages import Refused, Service, ToService
-from actors.send_plan import NOTE
+from actors.limiter_messages import SendGranted, SendLater, SendWanted
+from actors.messages import Refused
+from actors.send_plan import NOTE, Over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,9 @@ STORE_DEADLINE: Final = 30.0
 UNKNOWN_NUMBER: Final = Refused(
     code="number_unknown", message="The page has not told its number yet; ask again in a moment."
 )
+LIMITER_DOWN: Final = Refused(
+    code="service_down", message="The limiter is being started again; ask again in a moment."
+)
 
 REFUSALS: Final = {
     "send_refused": Verdict.REFUSED,
@@ -49,31 +52,23 @@ REFUSALS: Final = {
 """Whatever else the page says means that it can't write one."""
 
 
-class NoteOwner(Protocol):
-    """What the notes ask of a session actor."""
-
-    def tell_parent(self, message: object) -> None: ...
-
-
 class Notes:
     """Owned by one session actor and used only from its thread; one note at a time."""
 
     def __init__(
         self,
         *,
-        owner: NoteOwner,
         session_id: str,
         calls: Calls,
         deps: SessionDeps,
         answered: Callable[[Verdict, str | None], None],
     ) -> None:
         """`answered` gets each verdict, and the note's id while it has no ack."""
-        self._owner = owner
         self._session_id = session_id
         self._calls = calls
         self._deps = deps
         self._answered = answered
-        self._open: SendOver | None = None
+        self._open: Over | None = None
 
     def write(self, browser: Browser, unanswered: str | None) -> str:
         """Write a note and return its id: that of one whose ack is missing yet, else a new one."""
@@ -98,34 +93,31 @@ class Notes:
             lease_seconds=self._deps.timeouts.note + SLACK,
             reply=reply,
         )
-        self._tell_limiter(wanted)
+        if not self._deps.limiter.ask(wanted):
+            return LIMITER_DOWN
         try:
             answer: Answer = await reply.wait(ANSWER)
             if isinstance(answer, SendGranted):
                 await self._deps.grants.record_message_grant(answer.grant)
         except Exception:  # nothing was written, whatever became of the grant
-            self._tell_limiter(self._over(wanted.number, wanted.key, committed=False))
+            self._over(wanted.number, wanted.key, committed=False)
             raise
         return answer
 
     async def _too_late(self, answer: Answer) -> None:
         """The session did not wait for the grant, or is over."""
         if isinstance(answer, SendGranted):
-            grant = answer.grant
-            self._tell_limiter(self._over(grant.number, grant.key, committed=True))
+            self._over(answer.grant.number, answer.grant.key, committed=True)
 
-    def _over(self, number: str, key: str, *, committed: bool) -> SendOver:
-        return SendOver(session_id=self._session_id, number=number, key=key, committed=committed)
-
-    def _tell_limiter(self, message: SendWanted | SendOver) -> None:
-        self._owner.tell_parent(ToService(service=Service.LIMITER, message=message))
+    def _over(self, number: str, key: str, *, committed: bool) -> None:
+        self._deps.limiter.over(Over(number=number, key=key, committed=committed))
 
     def _cleared(self, browser: Browser, note: str, outcome: Outcome, *, again: bool) -> None:
         if not isinstance(outcome.value, SendGranted):
             self._skip(outcome, note if again else None)
             return
         grant = outcome.value.grant
-        self._open = self._over(grant.number, grant.key, committed=True)
+        self._open = Over(number=grant.number, key=grant.key, committed=True)
         work = partial(browser.send_note, wa_id=note, body=BODY, again=again)
         then = partial(self._settled, note)
         deadline = self._deps.timeouts.note + SLACK
@@ -147,7 +139,7 @@ class Notes:
         """The session ends: nobody waits for the note any more."""
         if self._open is not None:
             over, self._open = self._open, None
-            self._tell_limiter(over)
+            self._deps.limiter.over(over)
 
     def _settled(self, note: str, outcome: Outcome) -> None:
         self.abandon()

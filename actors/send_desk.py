@@ -15,14 +15,10 @@ import structlog
 
 from actors import send_plan as planner
 from actors.limiter_messages import (
-    OverHeard,
-    SendForecast,
+    OversPut,
     SendGranted,
     SendLater,
-    SendOver,
-    SendSlot,
     SendWanted,
-    TellSendForecast,
 )
 from actors.messages import TimerFired
 from actors.send_plan import Ask, Later, Sends
@@ -36,7 +32,7 @@ if TYPE_CHECKING:
 
     from actors.bridge import Bridge, Timer
     from actors.calls import Calls
-    from actors.caps import Caps, Turn
+    from actors.caps import Caps
     from actors.limiter_plan import Instant
     from actors.messages import Outcome
     from actors.send_plan import LeaseBook
@@ -115,23 +111,21 @@ class SendDesk:
 
     def loaded(self, logs: Sequence[NumberLog]) -> None:
         """The log was read: from now on it can be asked."""
-        self._sends = planner.loaded(logs, self._deps.book, self._deps.caps)
+        self._keep(planner.loaded(logs, self._deps.book, self._deps.caps))
+        self._hear_overs()
         self._record_moved()  # the one before may have died before the disk had it
         self._tidy()
 
     # ---- what it is asked ------------------------------------------------------------------------
 
-    def handle(self, message: SendWanted | SendOver | TellSendForecast) -> None:
-        """A message of a session or of the API."""
+    def handle(self, message: SendWanted | OversPut) -> None:
+        """A message through the door."""
+        self._hear_overs()  # also of what was put without a message: nothing seems on its way
         match message:
             case SendWanted():
                 self._wanted(message)
-            case SendOver():
-                self._over(message)
-            case TellSendForecast(number=number, ahead=ahead, count=count, reply=reply):
-                deps, now = self._deps, self._deps.instant().boot_ms
-                turns = planner.forecast(self._sends, number, deps.caps, now, ahead, count)
-                reply.put(SendForecast(slots=tuple(_slot(turn, now) for turn in turns)))
+            case OversPut():
+                pass
             case _:
                 assert_never(message)
 
@@ -155,15 +149,16 @@ class SendDesk:
             self._tell(wanted.session_id, answer, now)
         wanted.reply.put(_later(answer))
 
-    def _over(self, over: SendOver) -> None:
-        now = self._deps.instant()
-        self._keep(planner.over(self._sends, over.number, over.key, now, committed=over.committed))
-        if over.reply is not None:
-            over.reply.put(OverHeard())
+    def _hear_overs(self) -> None:
+        put, now = self._deps.book.over, self._deps.instant()
+        while put:
+            each = put.popleft()
+            number, key, committed = each.number, each.key, each.committed
+            self._keep(planner.over(self._sends, number, key, now, committed=committed))
 
     def _keep(self, sends: Sends) -> None:
-        self._sends = replace(sends, moved=())
         book = self._deps.book
+        self._sends = book.sends = replace(sends, moved=())
         book.leases, book.late = sends.leases, sends.late
         for grant in sends.moved:
             book.moved = {**book.moved, grant.key: grant}
@@ -237,13 +232,6 @@ class SendDesk:
         """The limiter ends."""
         if self._timer is not None:
             self._timer.cancel()
-
-
-def _slot(turn: Turn, now_ms: int) -> SendSlot:
-    wait = turn.at - now_ms
-    if wait <= 0:
-        return SendSlot(seconds=0, window=None)
-    return SendSlot(seconds=wait / 1000, window=turn.window)
 
 
 def _later(answer: Later) -> SendLater:

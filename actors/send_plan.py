@@ -16,6 +16,7 @@ apart it was; so it counts. The wall clock could tell better, or much worse.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -52,13 +53,30 @@ class Lease:
     until_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Over:
+    """A hand-over that was granted has ended: the page has answered, or will not. Always told.
+
+    Without `committed` the grant never became durable and nothing was handed over: it is free.
+    With it, a message that was long on its way counts from now on, when it has left at the latest.
+    """
+
+    number: str
+    key: str
+    committed: bool
+
+
 class LeaseBook:
     """What a node's limiter knows that is not on the disk: it outlives it, as the sessions do.
 
     `leases` and `late` as in Sends; `moved` by key: grants whose new time is being recorded.
+    `over` is put by sessions, each in its own thread, and taken by the limiter. `sends` is what the
+    limiter knows, for whoever wants to read it; None before one has read its log.
     """
 
     def __init__(self) -> None:
+        self.over: deque[Over] = deque()
+        self.sends: Sends | None = None
         self.leases: Mapping[str, Lease] = {}
         self.late: Mapping[str, Lease] = {}
         self.moved: Mapping[str, MessageGrant] = {}

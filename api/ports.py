@@ -23,11 +23,12 @@ from storage.tenants import Tenants
 from storage.webhooks import Webhooks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from prometheus_client import CollectorRegistry
 
     from actors.check_cap import CheckCap
+    from actors.limiter_messages import SendSlot
     from actors.live import LiveBoard
     from actors.messages import Answer, FleetMessage, Reply
     from api.broadcast import BroadcastDriver
@@ -47,6 +48,17 @@ class Broadcasts:
     driver: BroadcastDriver
     with_qr: bool
     uniform: Callable[[float, float], float]
+
+
+class Forecaster(Protocol):
+    """What the limiter knows of the time to come."""
+
+    def slots(self, number: str, ahead: int, count: int) -> Sequence[SendSlot]:
+        """Return when `count` messages may go that have `ahead` of their number before them.
+
+        At the earliest, if the others do; empty as long as nobody knows.
+        """
+        ...
 
 
 class Fleet(Protocol):
@@ -85,8 +97,8 @@ class ApiDeps:
     files may be fetched from. `media` has the files of messages, `usage` is what /metrics shows of
     sessions' sizes; `streams` is what streams of events keep to, `broadcasts` None tells no front
     end. `secrets` seals webhooks' secrets, `net_rules` also say where webhooks may lead to, and
-    `webhooks_changed` is called when one was made, changed or deleted. `checks` counts the numbers
-    that sessions look up.
+    `webhooks_changed` is called when one was made, changed or deleted. `forecasts` say when
+    numbers may send, `checks` counts those that sessions look up.
     """
 
     store: Storage
@@ -101,6 +113,7 @@ class ApiDeps:
     progress: Callable[[], bool]
     media: MediaStore
     uploads: Uploads
+    forecasts: Forecaster
     checks: CheckCap
     secrets: Secrets
     net_rules: NetRules = field(default_factory=NetRules)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import structlog
 from aiohttp import web
 
-from actors.limiter_messages import SendForecast, SendSlot, TellSendForecast
-from actors.messages import Service, ToService
 from api.lookup import find_session
 from api.parsing import json_response, read_query
 from api.schemas_queue import QueuedOut, QueueOut, QueuePlaceOut, QueueQuery
@@ -19,15 +16,11 @@ from storage.queue import MOST_BEFORE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from actors.messages import Reply
+    from actors.limiter_messages import SendSlot
     from api.ports import ApiDeps
     from storage.messages import MessageRow
     from storage.store import SessionRow
 
-log = structlog.get_logger(__name__)
-
-PATIENCE: Final = 1.0
-"""Seconds within which the limiter answers; without it nobody knows when, and that is shown."""
 SEND_AT: Final = "send_at"
 
 
@@ -45,8 +38,8 @@ class QueueRoutes:
         session = await find_session(deps.store, request)
         rows = await deps.store.queue_page(session.id, after=query.after, limit=query.limit + 1)
         page = rows[: query.limit]
-        first = await forecast(deps, session, 0, 1)
-        slots = await forecast(deps, session, query.after, len(page)) if page else []
+        first = forecast(deps, session, 0, 1)
+        slots = forecast(deps, session, query.after, len(page)) if page else ()
         now_ms = deps.now_ms()
         earliest_at, bound_by = _when(first[0] if first else None, None, now_ms)
         messages = [
@@ -72,7 +65,7 @@ async def queue_fields(
     before = await deps.store.waiting_before(message.id)
     if before is None:
         return {"queue": None}
-    slots = await forecast(deps, session, before, 1)
+    slots = forecast(deps, session, before, 1)
     slot = slots[0] if slots else None
     earliest_at, bound_by = _when(slot, message.send_at_ms, deps.now_ms())
     place = QueuePlaceOut(
@@ -83,27 +76,13 @@ async def queue_fields(
     return {"queue": place}
 
 
-async def forecast(
-    deps: ApiDeps, session: SessionRow, ahead: int, count: int
-) -> Sequence[SendSlot]:
+def forecast(deps: ApiDeps, session: SessionRow, ahead: int, count: int) -> Sequence[SendSlot]:
     """Return when those behind the first `ahead` may go at the earliest; empty: nobody knows now.
 
     A session has no number before it was linked.
     """
     number = as_of_now(session, deps.live.get(session.id)).phone_number
-    if number is None:
-        return ()
-
-    def build(reply: Reply) -> ToService:
-        asked = TellSendForecast(number=number, ahead=ahead, count=count, reply=reply)
-        return ToService(service=Service.LIMITER, message=asked)
-
-    try:
-        answer = await deps.fleet.ask(build, PATIENCE)
-    except TimeoutError:
-        log.warning("forecast_timed_out", session_id=session.id)
-        return ()
-    return answer.slots if isinstance(answer, SendForecast) else ()
+    return () if number is None else deps.forecasts.slots(number, ahead, count)
 
 
 def _queued(row: MessageRow, position: int, slot: SendSlot | None, now_ms: int) -> QueuedOut:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from storage.snapshots import Snapshots
     from supervisor.parts import Parts
+    from supervisor.services import Door
 
 MB: Final = 1024 * 1024
 
@@ -57,6 +58,7 @@ def session_deps(parts: Parts, profiles: ProfileCare) -> SessionDeps:
         grants=parts.grants,
         outgoing=parts.outgoing,
         secrets=parts.secrets,
+        limiter=parts.limiter,
         archives=parts.archives,
         archive_times=ArchiveTimes(
             delay=settings.archive_delay, interval=settings.archive_interval
@@ -137,11 +139,12 @@ def services(parts: Parts, profiles: ProfileCare) -> Sequence[ServiceSpec]:
         store=parts.store,
         limit=qr_limit(parts.settings),
         caps=send_caps(parts.settings),
+        book=parts.limiter.book,
         instant=instant,
         telemetry=parts.telemetry,
     )
     return (
-        service_spec(Service.LIMITER, LimiterActor, limiter),
+        service_spec(Service.LIMITER, LimiterActor, limiter, parts.limiter),
         service_spec(Service.POOL, PoolActor, pool),
         janitor(parts, profiles),
         memory(parts),
@@ -178,13 +181,15 @@ def _capped(most: int, seconds: int) -> Limit:
     return Limit(most=most, period_ms=seconds * 1000 + MARGIN_MS)
 
 
-def service_spec(service: Service, actor: type[ServiceActor], deps: Any) -> ServiceSpec:
+def service_spec(
+    service: Service, actor: type[ServiceActor], deps: Any, door: Door | None = None
+) -> ServiceSpec:
     """How to start a service whose actor is given its deps."""
 
     def start(incarnation: int, root: ActorRef[Any]) -> ActorRef[Any]:
         return actor.start(child_id=service.value, incarnation=incarnation, parent=root, deps=deps)
 
-    return ServiceSpec(service=service, start=start)
+    return ServiceSpec(service=service, start=start, door=door)
 
 
 def pool_rules(settings: Settings) -> Rules:

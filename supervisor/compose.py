@@ -19,6 +19,7 @@ from actors.base import tell
 from actors.bridge import Bridge, FutureReply, LoopThread
 from actors.browser.profile import sweep_orphans
 from actors.check_cap import CheckCap
+from actors.limiter_door import Forecasts
 from actors.live import LiveBoard
 from actors.messages import Answer, Done, FleetMessage, Refused, Reply, Shutdown, StartSession
 from actors.outgoing import OutgoingDesk
@@ -35,7 +36,7 @@ from storage.store import Desired, SessionRow, Store
 from storage.tenants import DEFAULT
 from storage.upload_files import UploadFiles
 from storage.vault import SecretBox
-from supervisor.assembly import check_limit, fleet_deps, keeper, safekeeper
+from supervisor.assembly import check_limit, fleet_deps, keeper, safekeeper, send_caps
 from supervisor.datadir import DataDir
 from supervisor.errors import SupervisorDied
 from supervisor.expiry import Expirer
@@ -198,6 +199,7 @@ async def node(settings: Settings) -> AsyncIterator[Running]:
             usage=parts.usage,
             uploads=uploads,
             streams=stream_rules(settings),
+            forecasts=Forecasts(book=parts.limiter.book, caps=send_caps(settings), instant=instant),
             checks=CheckCap(grants=store, limit=check_limit(settings), instant=instant),
             broadcasts=broadcasts(settings),
             max_body_bytes=settings.max_body_bytes,

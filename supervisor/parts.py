@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from actors.gate import LaunchGate
+from actors.limiter_door import LimiterDoor
 from actors.limiter_plan import Instant
 from actors.usage import UsageBoard
 from storage.grants import Forgotten
@@ -55,6 +56,7 @@ class Parts:
     space: Space = field(default_factory=Space)
     gate: LaunchGate = field(default_factory=LaunchGate)
     usage: UsageBoard = field(default_factory=UsageBoard)
+    limiter: LimiterDoor = field(default_factory=LimiterDoor)
 
 
 def now_ms() -> int:

@@ -1,7 +1,8 @@
 """The services beside the sessions: permanent children of the root, one of each kind.
 
 The pool, the limiter, the memory and the janitor actor. The root addresses them by name; a session
-or another service reaches one through the root (`ToService`), and nobody else keeps its ref. One
+or another service reaches one through the root (`ToService`), and nobody else keeps its ref but
+the limiter's door (actors.limiter_door), through which every message to be sent goes. One
 that crashes is started again, for ever and ever slower: without it the sessions run on, uncared
 for, which is an alarm and no reason to end them. It starts from what the root and the store know,
 so that a crash loses nothing but time.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -32,12 +33,24 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
+class Door(Protocol):
+    """A way to one service."""
+
+    def open(self, ref: ActorRef[Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
-    """How to start one: `start` gets the incarnation and the root's ref; it must not block."""
+    """How to start one: `start` gets the incarnation and the root's ref; it must not block.
+
+    `door` is opened and closed for those who ask the service directly, because they ask often.
+    """
 
     service: Service
     start: Callable[[int, ActorRef[Any]], ActorRef[Any]]
+    door: Door | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,6 +115,8 @@ class Services:
             log.info("stale_exit_dropped", service=message.child_id)
             return True
         running.ref = None
+        if running.spec.door is not None:
+            running.spec.door.close()
         if not self._stopping:
             self._plan_restart(running, message.cause)
         return True
@@ -132,6 +147,8 @@ class Services:
         running.incarnation += 1
         running.timer = None
         running.ref = running.spec.start(running.incarnation, self._root)
+        if running.spec.door is not None:
+            running.spec.door.open(running.ref)
         self._telemetry.capacity.mailboxes.watch(running.spec.service.value, running.ref)
         self._started(running.spec.service)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import generate_latest
 
 from actors.browser.whatsapp import WhatsAppBrowser
+from actors.limiter_door import Forecasts
 from actors.live import LiveBoard, LiveSession
 from actors.messages import Answer, ArchiveSession, Done, EndSession, StartSession, StopKind
 from actors.outgoing import OutgoingDesk
@@ -26,8 +27,9 @@ from storage.tenants import DEFAULT
 from storage.upload_files import UploadFiles
 from storage.vault import SecretBox
 from supervisor import compose
+from supervisor.assembly import send_caps
 from supervisor.datadir import DataDir
-from supervisor.parts import Parts, now_ms
+from supervisor.parts import Parts, instant, now_ms
 from supervisor.wiring import browser_driver
 from tests.integration.archive_support import RING
 from tests.integration.browser_support import BUNDLE
@@ -104,6 +106,7 @@ class World:
     seen: set[str]
     driver: WatchedDriver
     bridge: Bridge
+    forecasts: Forecasts
 
     async def evaluate(self, expression: str) -> Any:
         """Run JavaScript in the page of the newest browser."""
@@ -252,4 +255,5 @@ async def world(
             seen=set(),
             driver=driver,
             bridge=browsers,
+            forecasts=Forecasts(book=parts.limiter.book, caps=send_caps(made), instant=instant),
         )

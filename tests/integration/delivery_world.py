@@ -22,12 +22,12 @@ from actors.calls import Calls
 from actors.caps import Caps
 from actors.courier import Courier
 from actors.delivery import DeliveryRules
+from actors.limiter_door import LimiterDoor
 from actors.limiter_plan import MARGIN_MS, Instant, Limit
-from actors.messages import OutboxChanged, Outcome, SendAnswered, TimerFired, ToService
+from actors.messages import OutboxChanged, Outcome, SendAnswered, TimerFired
 from actors.outgoing import OutgoingDesk
 from actors.recorder import Recorder
 from actors.send_desk import SendDesk
-from actors.send_plan import LeaseBook
 from actors.telemetry import Telemetry
 from storage.messages import MessageRow, MessageState, NewOutbound, Priority
 from storage.sqlite import open_store
@@ -75,10 +75,6 @@ class Session:
 
     def own_number(self) -> str | None:
         return NUMBER
-
-    def tell_parent(self, message: object) -> None:
-        assert isinstance(message, ToService)
-        tell(self.world.limiter, message.message)
 
     def sending_failed(self, cause: str, detail: str) -> None:
         assert detail
@@ -225,11 +221,13 @@ class World:
     def boot(self) -> None:
         """A supervisor starts: what the last one left is in doubt; then the session starts."""
         self.run(self.store.settle_after_boot(REASON, (), self.now_ms))
-        self.deps.book = LeaseBook()
+        self.deps.limiter = LimiterDoor()
+        self.deps.book = self.deps.limiter.book
         limiter: Any = Mailbox(self, self._handle_limit)
         self.limiter, self._calls = limiter, Calls(limiter)
         self._desk = SendDesk(ref=limiter, calls=self._calls, deps=self.deps)
         self._desk.loaded(self.run(self._desk.read()))
+        self.deps.limiter.open(limiter)
         self.begin()
 
     def _handle_limit(self, message: Any) -> None:

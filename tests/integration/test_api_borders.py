@@ -48,6 +48,7 @@ def every_route() -> list[tuple[str, str]]:
         progress=lambda: True,
         uploads=store,
         checks=store,
+        forecasts=store,
         media=store,
         secrets=store,
     )

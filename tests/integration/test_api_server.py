@@ -25,7 +25,7 @@ from actors.browser.reading import (
     ReadGroup,
 )
 from actors.check_cap import CheckCap
-from actors.limiter_messages import SendForecast, SendSlot, TellSendForecast
+from actors.limiter_messages import SendSlot
 from actors.limiter_plan import Limit
 from actors.live import LiveBoard, LiveSession, QrCode
 from actors.messages import (
@@ -53,7 +53,7 @@ from tests.integration.archive_support import RING
 from tests.integration.media_support import media_files
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
     from multidict import CIMultiDictProxy
@@ -113,6 +113,21 @@ class RecordingFleet:
         return [_word(message) for message in self.messages]
 
 
+@dataclass
+class ASecondEach:
+    """A limiter's forecasts: a second for each one before, and nothing binds the first."""
+
+    asked: list[tuple[str, int, int]] = field(default_factory=list)
+    known: bool = True
+
+    def slots(self, number: str, ahead: int, count: int) -> Sequence[SendSlot]:
+        self.asked.append((number, ahead, count))
+        if not self.known:
+            return ()
+        places = range(ahead, ahead + count)
+        return [SendSlot(seconds=n, window="minute" if n else None) for n in places]
+
+
 def page_answer(query: PageQuery) -> PageAnswer:
     match query:
         case CheckContact():
@@ -127,11 +142,6 @@ def page_answer(query: PageQuery) -> PageAnswer:
 
 def service_answer(message: object) -> Answer:
     match message:
-        case TellSendForecast(ahead=ahead, count=count):  # a second for each one before
-            slots = range(ahead, ahead + count)
-            return SendForecast(
-                slots=tuple(SendSlot(seconds=n, window="minute" if n else None) for n in slots)
-            )
         case TellPressure():
             return PoolReport(
                 limit=50,
@@ -206,6 +216,7 @@ class Api:
     port: int
     client: aiohttp.ClientSession
     healthy: list[bool]
+    forecasts: ASecondEach
 
     async def call(self, method: str, path: str, **options: Any) -> Reached:
         """Send a request, with the key unless `headers` says otherwise."""
@@ -268,7 +279,7 @@ def wall_ms() -> int:
 async def running_api(folder: Path, **changes: Any) -> AsyncIterator[Api]:
     """Serve an application on a new database in `folder`; `changes` replace parts of ApiDeps."""
     numbers = iter(range(10_000_000))
-    live, fleet, healthy = LiveBoard(), RecordingFleet(), [True]
+    live, fleet, healthy, forecasts = LiveBoard(), RecordingFleet(), [True], ASecondEach()
     async with open_store(folder / "wafleet.db", busy_timeout_ms=200) as store:
         parts: dict[str, Any] = {
             "store": store,
@@ -287,6 +298,7 @@ async def running_api(folder: Path, **changes: Any) -> AsyncIterator[Api]:
                 grants=store, limit=Limit(most=3, period_ms=3_600_000), instant=instant
             ),
             "secrets": SecretBox(RING),
+            "forecasts": forecasts,
             "command_deadline": 5.0,
             "body_deadline": 5.0,
         }
@@ -295,7 +307,7 @@ async def running_api(folder: Path, **changes: Any) -> AsyncIterator[Api]:
             serving(build_app(deps), "127.0.0.1", 0) as (host, port),
             aiohttp.ClientSession(f"http://{host}:{port}") as client,
         ):
-            yield Api(store, live, fleet, deps, host, port, client, healthy)
+            yield Api(store, live, fleet, deps, host, port, client, healthy, forecasts)
 
 
 async def send_raw(api: Api, request: bytes) -> bytes:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pykka
 import pytest
 
+from actors import clearance
 from actors.base import tell
 from actors.clearance import Clearance
 from actors.limiter_messages import SendGranted
-from actors.messages import SendAnswered, Service, TimerFired, ToService
-from supervisor.services import service_down
+from actors.messages import SendAnswered, TimerFired
 from tests.integration.tenant_support import home_of
 from tests.integration.test_limiter import CAPS, Desk, desk
-from tests.integration.test_limiter_sends import ONE, refused, send, want
+from tests.integration.test_limiter_sends import ONE, refused, send
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
@@ -30,23 +30,16 @@ LEASE: float = 600.0
 
 
 class Asker(pykka.ThreadingActor):
-    """A session, as far as its clearance goes, and the root that hands its messages on."""
+    """A session, as far as its clearance goes."""
 
     use_daemon_thread = True
 
     def __init__(self, here: Desk, session: str) -> None:
         super().__init__()
-        self.here = here
         self.child_id = session
         self.incarnation = 1
-        self.clearance = Clearance(self, here.main)
+        self.clearance = Clearance(self, here.main, here.door)
         self.answers: list[Any] = []
-
-    def tell_parent(self, message: object) -> None:
-        assert isinstance(message, ToService)
-        passed: Any = message.message
-        if not tell(self.here.ref, passed):
-            passed.reply.put(service_down(Service.LIMITER))
 
     def on_receive(self, message: Any) -> None:
         match message:
@@ -60,6 +53,8 @@ class Asker(pykka.ThreadingActor):
                 self.clearance.answered(message)
             case TimerFired():
                 self.clearance.timer_fired()
+            case _:
+                pass
 
     def on_stop(self) -> None:
         self.clearance.abandon()
@@ -100,28 +95,49 @@ async def test_what_is_over_while_the_limiter_is_gone_is_heard_by_the_next(
             if committed:
                 await here.store.record_message_grant(grant)
             await here.end(RuntimeError("x"))
-            ref.ask(committed)  # it is told, and nobody hears it
+            ref.ask(committed)  # it is told, and nobody is there to hear it
             here.start()
-            assert (await refused(here, two.id, "1")).window == "busy"
-
-            async def free() -> bool:
-                return isinstance(await want(here, two.id, "1"), SendGranted)
-
-            await eventually_async(free)
             await send(here, two.id, "1")
             if not committed:
                 await send(here, two.id, "2")
             assert (await refused(here, two.id, "3")).window == "minute"
 
 
-async def test_what_was_heard_is_not_told_again(tmp_path: Path) -> None:
+async def test_the_next_message_waits_for_nothing_once_one_is_over(tmp_path: Path) -> None:
     async with desk(tmp_path) as (here, one), asker(here, one) as (ref, answers):
         await here.store.record_message_grant((await granted(answers)).grant)
         ref.ask(True)
-        unheard = ref.proxy().clearance.get()._unheard
 
         async def heard() -> bool:
-            return not unheard
+            return not here.book.leases
 
         await eventually_async(heard)
-        assert not here.book.leases
+        assert not here.book.over
+
+
+@pytest.mark.parametrize("gone", ["before", "with it"])
+async def test_a_question_that_a_limiter_takes_with_it_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    """Soon, if the limiter was not there; late, if nobody could know that it had the question."""
+    monkeypatch.setattr(clearance, "LATE", 0.3)
+    monkeypatch.setattr(clearance, "SOON", 0.2)
+    async with desk(tmp_path) as (here, one):
+        if gone == "before":
+            await here.end(RuntimeError("x"))
+        else:
+            monkeypatch.setattr(here.door, "_ref", Deaf.start())
+        async with asker(here, one) as (ref, answers):
+            ref.ask(None)  # by now it has asked
+            assert not answers
+            if gone == "before":
+                here.start()
+            else:
+                here.door.open(here.ref)
+            await granted(answers)
+
+
+class Deaf(pykka.ThreadingActor):
+    """A limiter that is about to die."""
+
+    use_daemon_thread = True

@@ -100,6 +100,7 @@ async def serving_world(here: World) -> AsyncIterator[Client]:
         progress=lambda: True,
         media=here.media,
         uploads=here.uploads,
+        forecasts=here.forecasts,
         checks=CheckCap(
             grants=here.store, limit=Limit(most=60, period_ms=3_600_000), instant=instant
         ),

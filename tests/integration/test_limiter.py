@@ -14,10 +14,10 @@ from actors.base import tell
 from actors.bridge import Bridge, FutureReply
 from actors.caps import Caps
 from actors.limiter import LimiterActor, LimiterDeps
+from actors.limiter_door import LimiterDoor
 from actors.limiter_messages import QrLimited, QrWindowGranted, QrWindowWanted, TellQrLimit
 from actors.limiter_plan import Limit
 from actors.messages import ChildExited, Done, Refused, StopService
-from actors.send_plan import LeaseBook
 from actors.telemetry import Telemetry
 from storage.events import EventType
 from storage.grants import Grant, GrantKind
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from actors.limiter_plan import Instant
+    from actors.send_plan import LeaseBook
 
 pytestmark = pytest.mark.integration
 
@@ -95,9 +96,13 @@ class Desk:
     clock: Clock = field(default_factory=Clock)
     limit: Limit = FIVE
     caps: Caps = CAPS
-    book: LeaseBook = field(default_factory=LeaseBook)
+    door: LimiterDoor = field(default_factory=LimiterDoor)
     telemetry: Telemetry = field(default_factory=Telemetry)
     ref: Any = None
+
+    @property
+    def book(self) -> LeaseBook:
+        return self.door.book
 
     def start(self) -> None:
         deps = LimiterDeps(
@@ -111,6 +116,7 @@ class Desk:
             telemetry=self.telemetry,
         )
         self.ref = Fragile.start(child_id="limiter", incarnation=1, parent=self.parent, deps=deps)
+        self.door.open(self.ref)
 
     async def end(self, how: object) -> None:
         before = len(self.exits)
@@ -120,6 +126,7 @@ class Desk:
             return len(self.exits) > before
 
         await eventually_async(ended)
+        self.door.close()
 
     async def again(self, how: object = StopService()) -> None:
         await self.end(how)

@@ -13,17 +13,16 @@ import pytest
 from actors.base import tell
 from actors.bridge import FutureReply
 from actors.caps import Pace
+from actors.limiter_door import Forecasts
 from actors.limiter_messages import (
-    SendForecast,
     SendGranted,
     SendLater,
-    SendOver,
     SendSlot,
     SendWanted,
-    TellSendForecast,
 )
 from actors.limiter_plan import Limit
 from actors.messages import StopService
+from actors.send_plan import Over
 from storage.events import EventType
 from storage.grants import Forgotten, MessageGrant
 from storage.sqlite.backup import doubt_accepted
@@ -62,8 +61,8 @@ async def want(
     return await reply.wait(10)
 
 
-def over(here: Desk, session: str, key: str, *, number: str = ONE, committed: bool = True) -> None:
-    tell(here.ref, SendOver(session_id=session, number=number, key=key, committed=committed))
+def over(here: Desk, key: str, *, number: str = ONE, committed: bool = True) -> None:
+    here.door.over(Over(number=number, key=key, committed=committed))
 
 
 async def send(here: Desk, session: str, key: str, *, number: str = ONE) -> None:
@@ -71,7 +70,7 @@ async def send(here: Desk, session: str, key: str, *, number: str = ONE) -> None
     granted = await want(here, session, key, number=number)
     assert isinstance(granted, SendGranted), granted
     await here.store.record_message_grant(granted.grant)
-    over(here, session, key, number=number)
+    over(here, key, number=number)
     await here.could(session)  # by then it has heard of it
 
 
@@ -113,7 +112,7 @@ async def test_two_sessions_of_one_number_share_its_caps(tmp_path: Path) -> None
         busy = await refused(here, row.id, "2")
         assert (busy.window, busy.seconds) == ("busy", 0.25)
         await here.store.record_message_grant(granted.grant)
-        over(here, one, "1")
+        over(here, "1")
         await send(here, row.id, "2")
         assert (await refused(here, one, "3")).window == "minute"
         assert (await refused(here, row.id, "3")).window == "minute"
@@ -158,7 +157,7 @@ async def test_what_was_never_committed_is_free_again(tmp_path: Path) -> None:
         one,
     ):
         assert isinstance(await want(here, one, "1"), SendGranted)
-        over(here, one, "1", committed=False)
+        over(here, "1", committed=False)
         await send(here, one, "2")
         assert (await refused(here, one, "3")).window == "minute"
 
@@ -173,7 +172,7 @@ async def test_a_grant_that_is_not_on_the_disk_yet_outlives_the_limiter(tmp_path
         await here.again(RuntimeError("x"))
         assert (await refused(here, "another", "2")).window == "minute"
         assert await want(here, one, "1") == granted
-        over(here, one, "1", committed=False)
+        over(here, "1", committed=False)
         await send(here, one, "2")
 
 
@@ -188,7 +187,7 @@ async def test_a_slow_message_counts_from_its_end_on_the_disk_too(tmp_path: Path
             return [g.boot_ms for g in log.grants] != [granted.grant.boot_ms]
 
         async with other_writer(tmp_path / "db", "BEGIN EXCLUSIVE"):
-            over(here, one, "1")
+            over(here, "1")
             behind = await here.ask(one, "a QR window")  # writes take turns
             assert (behind.code, await moved()) == ("service_down", False)
         await eventually_async(moved)  # the disk did not take it at first
@@ -311,23 +310,16 @@ async def test_what_counts_no_more_is_dropped_from_the_disk(tmp_path: Path) -> N
 
 async def test_a_forecast_says_when_and_what_binds(tmp_path: Path) -> None:
     async with desk(tmp_path) as (here, one):
-
-        async def forecast(ahead: int, count: int) -> tuple[SendSlot, ...]:
-            reply = FutureReply()
-            asked = TellSendForecast(number=ONE, ahead=ahead, count=count, reply=reply)
-            tell(here.ref, asked)
-            answer = await reply.wait(10)
-            assert isinstance(answer, SendForecast)
-            return answer.slots
-
-        assert await forecast(18, 4) == (
+        forecasts = Forecasts(book=here.book, caps=here.caps, instant=here.clock)
+        await here.could(one)  # by then it has read its log
+        assert forecasts.slots(ONE, 18, 4) == (
             SendSlot(seconds=0, window=None),
             SendSlot(seconds=0, window=None),
             SendSlot(seconds=62, window="minute"),
             SendSlot(seconds=62, window="minute"),
         )
         await send(here, one, "1")
-        [slot] = await forecast(19, 1)
+        [slot] = forecasts.slots(ONE, 19, 1)
         assert slot.window == "minute"
         assert 60 < slot.seconds <= 62
 

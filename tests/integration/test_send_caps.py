@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.limiter_messages import SendForecast, TellSendForecast
-from actors.messages import Done, OutboxChanged, Service, StartSession, ToService
+from actors.messages import Done, OutboxChanged, StartSession
 from storage.messages import NewOutbound
 from supervisor.parts import now_ms
 from tests.integration.archive_world import ALICE, ASK, ME, world
@@ -19,7 +18,6 @@ from tests.waiting import eventually_async
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from actors.messages import Reply
     from tests.integration.archive_world import World
 
 pytestmark = pytest.mark.integration
@@ -57,14 +55,9 @@ def received(here: World) -> list[tuple[str, int]]:
     ]
 
 
-async def forecast(here: World) -> tuple[float, str | None]:
-    def build(reply: Reply) -> ToService:
-        asked = TellSendForecast(number=ME, ahead=0, reply=reply)
-        return ToService(service=Service.LIMITER, message=asked)
-
-    answer = await here.fleet.ask(build, ASK)
-    assert isinstance(answer, SendForecast)
-    return answer.slots[0].seconds, answer.slots[0].window
+def forecast(here: World) -> tuple[float, str | None]:
+    [slot] = here.forecasts.slots(ME, 0, 1)
+    return slot.seconds, slot.window
 
 
 async def test_two_sessions_of_a_number_send_no_more_than_it_may_and_take_turns(
@@ -83,7 +76,7 @@ async def test_two_sessions_of_a_number_send_no_more_than_it_may_and_take_turns(
 
         await eventually_async(capped)
         assert {session for session, _ in received(here)} == {one, two}
-        seconds, window = await forecast(here)
+        seconds, window = forecast(here)
         assert window == "minute"
         assert 30 < seconds <= 62
         for session, waiting in ((one, 5), (two, 5)):
