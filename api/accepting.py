@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from api.ports import ApiDeps
     from api.schemas_messages import AnyMessage
     from storage.acceptance import AcceptedBefore, RequestKey
+    from storage.audit import NewAccess
     from storage.messages import NewOutbound
     from storage.store import SessionRow
 
@@ -44,11 +45,17 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A message as it was accepted; `again`: it had been before, under the same key."""
+    """A message as it was accepted; `again`: it had been before, under the same key.
+
+    `ahead` of it wait so many in its queue, None: it does not wait (any more). `noted`: the access
+    log has it.
+    """
 
     row: MessageRow
     session_status: str
+    ahead: int | None
     again: bool
+    noted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,28 +76,41 @@ class Accepting:
         self._drafts = Drafts(deps.store, deps.uploads)
         self._in_flight = InFlight()
 
-    async def one(self, session: SessionRow, body: AnyMessage, key: RequestKey | None) -> Accepted:
+    async def one(
+        self,
+        session: SessionRow,
+        body: AnyMessage,
+        key: RequestKey | None,
+        access: NewAccess | None,
+    ) -> Accepted:
         """Accept one message; it is on the disk then, and waits until the session is connected.
 
-        Raises StoreErrors, and ApiErrors for what can't be sent, now or ever.
+        `access` is the entry about it, written with it. Raises StoreErrors, and ApiErrors for what
+        can't be sent, now or ever.
         """
         with self._in_flight.hold(session.workspace_id, key):
             before = await self._before(session, key)
             if before is not None and 0 in before.messages:
                 row = _kept(before.messages[0])
-                return Accepted(row=row, session_status=before.session_status, again=True)
+                ahead = await self._store.waiting_before(row.id)
+                return Accepted(
+                    row=row, session_status=before.session_status, ahead=ahead, again=True
+                )
             refusal = _refusal(session)
             if refusal is not None:
                 raise refusal
             new = await outbound(self._deps, self._drafts, session, body, Priority.CONVERSATION)
-            found = await self._store.accept_messages(
-                session.workspace_id, session.id, {0: new}, key=key
-            )
-        answer = found[0]
-        if isinstance(answer, PlanLimitReached):
-            raise plan_limit_reached(answer, new.now_ms)
+            taken = await self._store.accept_one(session.workspace_id, new, key=key, access=access)
+        if isinstance(taken.answer, PlanLimitReached):
+            raise plan_limit_reached(taken.answer, new.now_ms)
         self.announce(session.id)
-        return Accepted(row=_kept(answer), session_status=session.status, again=False)
+        return Accepted(
+            row=_kept(taken.answer),
+            session_status=session.status,
+            ahead=taken.ahead,
+            again=False,
+            noted=access is not None,
+        )
 
     async def many(
         self, session: SessionRow, bodies: Sequence[dict[str, Any]], key: RequestKey | None

@@ -48,13 +48,15 @@ class MessageRoutes:
         row = await self._find(request)
         session = as_of_now(row, self._deps.live.get(row.id))
         key = request_key(request, "message", session, body)
-        accepted = await self._accepting.one(session, body.root, key)
-        request[TRAIL].detail["message_id"] = accepted.row.id
+        trail = request[TRAIL]
+        access = None if trail.entry is None else trail.entry()
+        accepted = await self._accepting.one(session, body.root, key, access)
+        trail.detail["message_id"], trail.written = accepted.row.id, accepted.noted
         answer = AcceptedOut.model_validate(
             {
                 **message_fields(accepted.row),
                 "session_status": accepted.session_status,
-                **await queue_fields(self._deps, session, accepted.row),
+                **queue_fields(self._deps, session, accepted.row, accepted.ahead),
             }
         )
         headers = {"Location": f"/v1/sessions/{session.id}/messages/{accepted.row.id}"}

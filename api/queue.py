@@ -58,18 +58,17 @@ class QueueRoutes:
         )
 
 
-async def queue_fields(
-    deps: ApiDeps, session: SessionRow, message: MessageRow
+def queue_fields(
+    deps: ApiDeps, session: SessionRow, message: MessageRow, ahead: int | None
 ) -> dict[str, QueuePlaceOut | None]:
-    """Return the `queue` field of a message that was just accepted; null if it waits no more."""
-    before = await deps.store.waiting_before(message.id)
-    if before is None:
+    """Return the `queue` field of a message with so many ahead of it; null: it does not wait."""
+    if ahead is None:
         return {"queue": None}
-    slots = forecast(deps, session, before, 1)
+    slots = forecast(deps, session, ahead, 1)
     slot = slots[0] if slots else None
     earliest_at, bound_by = _when(slot, message.send_at_ms, deps.now_ms())
     place = QueuePlaceOut(
-        position=before + 1 if before < MOST_BEFORE else None,
+        position=ahead + 1 if ahead < MOST_BEFORE else None,
         earliest_at=earliest_at,
         bound_by=bound_by,
     )

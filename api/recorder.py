@@ -7,6 +7,7 @@ waits for its entry at most PATIENCE seconds; a database that is busy for longer
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -76,8 +77,19 @@ class AccessRecorder:
         self, request: web.Request, caller: Caller, action: str, result: str, *, patience: float
     ) -> None:
         """Queue an entry, then wait up to `patience` seconds until it is on the disk."""
+        new = self.entry(request, caller, action, result)
+        written = self._queue(caller.workspace_id, new, patient=patience <= 0)
+        if written is None or patience <= 0:
+            return
+        try:
+            await asyncio.wait_for(written.wait(), patience)
+        except TimeoutError:
+            return  # it stays queued; whoever waits for the answer has waited long enough
+
+    def entry(self, request: web.Request, caller: Caller, action: str, result: str) -> NewAccess:
+        """Return the entry about a call, with what is known of it by now."""
         trail = request[TRAIL]
-        new = NewAccess(
+        return NewAccess(
             action=action,
             result=result,
             now_ms=self._now_ms(),
@@ -86,13 +98,6 @@ class AccessRecorder:
             ip_address=request.remote,
             detail=trail.detail,
         )
-        written = self._queue(caller.workspace_id, new, patient=patience <= 0)
-        if written is None or patience <= 0:
-            return
-        try:
-            await asyncio.wait_for(written.wait(), patience)
-        except TimeoutError:
-            return  # it stays queued; whoever waits for the answer has waited long enough
 
     def refused(
         self, request: web.Request, result: str, *, caller: Caller | None, whose: str | None
@@ -139,6 +144,8 @@ def record_access(recorder: AccessRecorder) -> Middleware:
         if rule.action is None:
             return await handler(request)
         result, patience = "internal_error", PATIENCE if rule.waits else 0.0
+        caller, trail = request[CALLER], request[TRAIL]
+        trail.entry = partial(recorder.entry, request, caller, rule.action, DONE)
         try:
             response = await handler(request)
             result = DONE
@@ -155,7 +162,8 @@ def record_access(recorder: AccessRecorder) -> Middleware:
             result, patience = "cancelled", 0.0
             raise
         finally:
-            await recorder.note(request, request[CALLER], rule.action, result, patience=patience)
+            if not (trail.written and result == DONE):
+                await recorder.note(request, caller, rule.action, result, patience=patience)
         return response
 
     return middleware

@@ -20,6 +20,7 @@ from storage.store import StoreError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from storage.audit import NewAccess
     from storage.messages import MessageRow, MessageState, NewOutbound
     from storage.tenants import PlanLimitReached
 
@@ -70,6 +71,17 @@ class AcceptedBefore:
     messages: Mapping[int, MessageRow | None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """One message as `accept_messages` answers it; `ahead` of it wait so many in its queue.
+
+    That is as in Queue.waiting_before.
+    """
+
+    answer: MessageRow | PlanLimitReached | None
+    ahead: int | None = None
+
+
 class Acceptance(Protocol):
     """Every write is one transaction, with the events that tell of it."""
 
@@ -86,6 +98,19 @@ class Acceptance(Protocol):
         Those beyond the plan's limit are answered with it. Under a `key`, places that were accepted
         before get what they got then, as in AcceptedBefore. Raises SessionNotFound,
         SessionInactive, KeyReused: then none was stored.
+        """
+
+    async def accept_one(
+        self,
+        workspace_id: str,
+        new: NewOutbound,
+        *,
+        key: RequestKey | None = None,
+        access: NewAccess | None = None,
+    ) -> Taken:
+        """Store one message as accepted, as above.
+
+        `access` is the entry of the access log about that, written only with it; it gets its id.
         """
 
     async def accepted_before(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from storage.acceptance import AcceptedBefore, MessageStateWrong, Resolution
+from storage.acceptance import AcceptedBefore, MessageStateWrong, Resolution, Taken
 from storage.messages import Direction, MessageRow, MessageState, NewOutbound
+from storage.sqlite.audit import append_entry
 from storage.sqlite.events import append_events
 from storage.sqlite.idempotency import accepted_before, find_key, note_items, places_taken
 from storage.sqlite.messages import INSERT_MESSAGE, SELECT_MESSAGE, no_such_message, stored_message
 from storage.sqlite.outbox import ERASED_CODE, ERASED_DETAIL
+from storage.sqlite.queue import waiting_before
 from storage.sqlite.receipts import EVENT_REF, MessageRef, message_event, message_ref
 from storage.sqlite.rows import content_text, message_row, storable
 from storage.sqlite.scope import active_session_keys, own_session_keys
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from storage.acceptance import RequestKey
+    from storage.audit import NewAccess
     from storage.sqlite.connection import Connections
     from storage.sqlite.events import NewEvent
     from storage.sqlite.ids import MonotonicIds
@@ -71,6 +75,34 @@ class AcceptanceTable:
         *,
         key: RequestKey | None = None,
     ) -> Mapping[int, MessageRow | PlanLimitReached | None]:
+        return await self._accept_all(tx, workspace_id, session_id, items, key)
+
+    @transaction
+    async def accept_one(
+        self,
+        tx: Transaction,
+        workspace_id: str,
+        new: NewOutbound,
+        *,
+        key: RequestKey | None = None,
+        access: NewAccess | None = None,
+    ) -> Taken:
+        answer = (await self._accept_all(tx, workspace_id, new.session_id, {0: new}, key))[0]
+        if not isinstance(answer, MessageRow):
+            return Taken(answer=answer)
+        if access is not None:
+            entry = replace(access, detail={**access.detail, "message_id": answer.id})
+            await append_entry(tx, self._ids, workspace_id, entry)
+        return Taken(answer=answer, ahead=await waiting_before(tx.all, answer.id))
+
+    async def _accept_all(
+        self,
+        tx: Transaction,
+        workspace_id: str,
+        session_id: str,
+        items: Mapping[int, NewOutbound],
+        key: RequestKey | None,
+    ) -> dict[int, MessageRow | PlanLimitReached | None]:
         if not items:
             return {}
         session = await active_session_keys(tx.all, workspace_id, session_id)

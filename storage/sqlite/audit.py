@@ -39,57 +39,8 @@ class AccessTable:
         self, workspace_id: str, new: NewAccess, *, patient: bool = False
     ) -> AccessEntry:
         return await self._connections.write(
-            lambda tx: self._append(tx, workspace_id, new), patient=patient
+            lambda tx: append_entry(tx, self._ids, workspace_id, new), patient=patient
         )
-
-    async def _append(self, tx: Transaction, workspace_id: str, new: NewAccess) -> AccessEntry:
-        workspace = await workspace_key(tx.all, workspace_id)
-        session = key = None
-        if new.session_id is not None:
-            keys = await own_session_keys(tx.all, workspace_id, new.session_id, deleted=True)
-            session = keys.id
-        if new.key is not None:
-            key = await own_key(tx.all, workspace, new.key)
-        head = await _head(tx.all, workspace_id)
-        detail = storable(json.dumps(dict(new.detail), sort_keys=True))
-        entry = AccessEntry(
-            id=self._ids.next(new.now_ms),
-            workspace_id=workspace_id,
-            number=head.number + 1,
-            session_id=new.session_id,
-            key=new.key,
-            who=storable(new.key or new.who),
-            action=new.action,
-            result=new.result,
-            ip_address=new.ip_address,
-            detail=json.loads(detail),
-            created_ms=new.now_ms,
-            previous_hash=head.hash,
-            hash=NO_HASH,
-        )
-        entry = replace(entry, hash=entry_hash(entry))
-        await tx.change(
-            "INSERT INTO whatsapp_session_access_logs (uuid, workspace_id, number,"
-            " whatsapp_session_id, api_key_id, who, action, result, ip_address, detail,"
-            " created_at, previous_hash, hash) VALUES (:uuid, :workspace, :number, :session,"
-            " :key, :who, :action, :result, :ip, :detail, :now, :previous, :hash)",
-            {
-                "uuid": entry.id,
-                "workspace": workspace,
-                "number": entry.number,
-                "session": session,
-                "key": key,
-                "who": entry.who,
-                "action": entry.action,
-                "result": entry.result,
-                "ip": entry.ip_address,
-                "detail": detail,
-                "now": entry.created_ms,
-                "previous": entry.previous_hash,
-                "hash": entry.hash,
-            },
-        )
-        return entry
 
     async def access_log(
         self,
@@ -139,6 +90,59 @@ class AccessTable:
             (workspace_id, after, _PAGE),
         )
         return [_entry(row) for row in rows]
+
+
+async def append_entry(
+    tx: Transaction, ids: MonotonicIds, workspace_id: str, new: NewAccess
+) -> AccessEntry:
+    """Write an entry in a transaction, with whatever else it does."""
+    workspace = await workspace_key(tx.all, workspace_id)
+    session = key = None
+    if new.session_id is not None:
+        keys = await own_session_keys(tx.all, workspace_id, new.session_id, deleted=True)
+        session = keys.id
+    if new.key is not None:
+        key = await own_key(tx.all, workspace, new.key)
+    head = await _head(tx.all, workspace_id)
+    detail = storable(json.dumps(dict(new.detail), sort_keys=True))
+    entry = AccessEntry(
+        id=ids.next(new.now_ms),
+        workspace_id=workspace_id,
+        number=head.number + 1,
+        session_id=new.session_id,
+        key=new.key,
+        who=storable(new.key or new.who),
+        action=new.action,
+        result=new.result,
+        ip_address=new.ip_address,
+        detail=json.loads(detail),
+        created_ms=new.now_ms,
+        previous_hash=head.hash,
+        hash=NO_HASH,
+    )
+    entry = replace(entry, hash=entry_hash(entry))
+    await tx.change(
+        "INSERT INTO whatsapp_session_access_logs (uuid, workspace_id, number,"
+        " whatsapp_session_id, api_key_id, who, action, result, ip_address, detail,"
+        " created_at, previous_hash, hash) VALUES (:uuid, :workspace, :number, :session,"
+        " :key, :who, :action, :result, :ip, :detail, :now, :previous, :hash)",
+        {
+            "uuid": entry.id,
+            "workspace": workspace,
+            "number": entry.number,
+            "session": session,
+            "key": key,
+            "who": entry.who,
+            "action": entry.action,
+            "result": entry.result,
+            "ip": entry.ip_address,
+            "detail": detail,
+            "now": entry.created_ms,
+            "previous": entry.previous_hash,
+            "hash": entry.hash,
+        },
+    )
+    return entry
 
 
 async def _head(query: Query, workspace_id: str) -> AccessHead:

@@ -36,10 +36,11 @@ _R = TypeVar("_R")
 class Connection(aiosqlite.Connection):
     """A connection with its own thread, which also runs whole functions there."""
 
-    async def run(self, work: Callable[[sqlite3.Connection], _R]) -> _R:
+    def run(self, work: Callable[[sqlite3.Connection], _R]) -> asyncio.Future[_R]:
         """Run it in the thread, after what was asked for before."""
-        done: _R = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
-        return done
+        future: asyncio.Future[_R] = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((future, partial(work, self._conn)))
+        return future
 
 
 class Connections:
@@ -59,7 +60,7 @@ class Connections:
         self._writer = writer
         self._patience = patience
         self._waiting: deque[Work] = deque()
-        self._runner: asyncio.Task[None] | None = None
+        self._under_way: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._locked_until = 0.0
         self._readers: asyncio.Queue[Connection] = asyncio.Queue()
@@ -71,8 +72,8 @@ class Connections:
         """Refuse everything from now on; return when the open transaction has ended."""
         self._closed = True
         self._begin()
-        if self._runner is not None:
-            await asyncio.wait([self._runner])
+        while self._under_way is not None:
+            await asyncio.wait([self._under_way])
 
     async def write(
         self, body: Callable[[Transaction], Coroutine[Any, Any, _R]], *, patient: bool = False
@@ -90,7 +91,7 @@ class Connections:
         self._waiting.append(work)
         if by <= now:
             self._begin()
-        elif self._runner is None and self._timer is None:
+        elif self._under_way is None and self._timer is None:
             self._timer = loop.call_later(by - now, self._begin)
         with translated(self.path):
             value: _R = await work.answer
@@ -129,21 +130,27 @@ class Connections:
             await _finish(self._writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)"))
 
     def _begin(self) -> None:
-        """Commit what waits, the patient with the others; unless that is under way."""
+        """Commit what waits, as much as there is, unless that is under way."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._runner is None and self._waiting:
-            self._runner = asyncio.create_task(self._work_off(), name="store-writer")
+        if self._under_way is None and (works := self._take()):
+            left = self._time_left(works[0])
+            self._under_way = self._writer.run(partial(perform, works=works, busy_ms=left))
+            self._under_way.add_done_callback(partial(self._ended, works))
 
-    async def _work_off(self) -> None:
-        """Commit what waits, as much as there is at a time, until only the patient are left."""
-        try:
-            while (wait := self._longest_wait()) <= 0:
-                await self._commit(self._take())
-        finally:
-            self._runner = None
-        if wait < math.inf:
+    def _ended(self, works: Sequence[Work], done: asyncio.Future[None]) -> None:
+        """Answer, and go on until only the patient are left."""
+        self._under_way = None
+        failure = asyncio.CancelledError() if done.cancelled() else done.exception()
+        if isinstance(failure, NotBegun):
+            failure = failure.__cause__
+            works = self._put_back(works, failure)
+        self._answer(works, failure)
+        wait = self._longest_wait()
+        if wait <= 0:
+            self._begin()
+        elif wait < math.inf:
             self._timer = asyncio.get_running_loop().call_later(wait, self._begin)
 
     def _longest_wait(self) -> float:
@@ -164,23 +171,6 @@ class Connections:
                 continue
             taken.append(work)
         return taken
-
-    async def _commit(self, works: Sequence[Work]) -> None:
-        if not works:
-            return
-        failure: BaseException | None = None
-        try:
-            left = self._time_left(works[0])
-            await _finish(self._writer.run(partial(perform, works=works, busy_ms=left)))
-        except NotBegun as error:
-            failure = error.__cause__
-            works = self._put_back(works, failure)
-        except BaseException as error:
-            failure = error
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            self._answer(works, failure)
 
     def _time_left(self, first: Work) -> int | None:
         """Wait no longer than the busy time-out, counted from when it was asked for.

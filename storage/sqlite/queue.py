@@ -54,10 +54,11 @@ class QueueTable:
         return sorted(page, key=lambda m: (m.priority, m.send_at_ms or 0, m.id))
 
     async def waiting_before(self, message_id: str) -> int | None:
-        return await self._connections.look(lambda query: _waiting_before(query, message_id))
+        return await self._connections.look(lambda query: waiting_before(query, message_id))
 
 
-async def _waiting_before(query: Query, message_id: str) -> int | None:
+async def waiting_before(query: Query, message_id: str) -> int | None:
+    """Return how many wait before it, at most MOST_BEFORE; None if it does not wait."""
     found = await query(
         "SELECT id, whatsapp_session_id, priority, send_at FROM messages"
         " WHERE uuid = ? AND state = 'accepted'",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from storage.acceptance import RequestKey
+    from storage.acceptance import RequestKey, Taken
     from storage.messages import MessageRow, NewOutbound
     from storage.tenants import PlanLimitReached
 
@@ -164,6 +164,12 @@ class SlowStore:
         found = await self._store.accept_messages(workspace_id, session_id, items, key=key)
         return found
 
+    async def accept_one(self, workspace_id: str, new: NewOutbound, **how: Any) -> Taken:
+        self.begun.set()
+        await self.gate.wait()
+        taken: Taken = await self._store.accept_one(workspace_id, new, **how)
+        return taken
+
 
 @pytest.fixture
 async def slow(tmp_path: Path) -> AsyncIterator[tuple[Api, SlowStore]]:
@@ -182,8 +188,8 @@ async def test_a_request_that_is_being_worked_on_is_not_begun_again(
 ) -> None:
     api, store = slow
     first = asyncio.ensure_future(keyed(api, MESSAGES, TEXT, "k"))
-    await store.begun.wait()
     async with asyncio.timeout(PATIENCE):  # one that is let through waits at the gate
+        await store.begun.wait()
         busy = await keyed(api, MESSAGES, TEXT, "k")
     assert (busy.status, busy.code) == (409, "idempotency_in_flight")
     assert busy.headers["Retry-After"] == "1"

@@ -57,6 +57,10 @@ FOREIGN: dict[str, list[tuple[Call, type[StoreError]]]] = {
             SessionNotFound,
         ),
     ],
+    "accept_one": [
+        (lambda s, w, t: s.accept_one(w, outbound(t.session, "X")), SessionNotFound),
+        (lambda s, w, t: s.accept_one(w, outbound(t.session, "X"), key=REQUEST), SessionNotFound),
+    ],
     "cancel_message": [
         (lambda s, w, t: s.cancel_message(w, t.session, t.message, NOW), MessageNotFound),
     ],
