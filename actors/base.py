@@ -9,6 +9,7 @@ on_start only tells itself Begin; and once an actor has decided to end, it handl
 from __future__ import annotations
 
 import itertools
+import queue
 import threading
 import time
 from abc import abstractmethod
@@ -67,6 +68,11 @@ class BaseActor(pykka.ThreadingActor):
     def __init__(self) -> None:
         super().__init__()
         self._ending = False
+
+    @staticmethod
+    def _create_actor_inbox() -> Any:
+        """Return a queue that wakes its reader in one step of C: pykka's own takes a dozen."""
+        return queue.SimpleQueue()
 
     @abstractmethod
     def handle(self, message: Any) -> None:

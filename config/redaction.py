@@ -77,6 +77,8 @@ _QUOTED: Final = re.compile(
     r"|`[^`]*(?:`|\Z)",
     re.DOTALL,
 )
+# No form above finds anything in a word of letters that is shorter than a token.
+_WORD: Final = re.compile(r"(?!wsk_|whsec_)[A-Za-z_]{1,19}")
 _LONGEST: Final = 8_000
 _SHORTEST_TOKEN: Final = 20
 
@@ -86,6 +88,8 @@ def scrub(text: str) -> str:
 
     ULIDs, our own ids, stay readable.
     """
+    if _WORD.fullmatch(text):  # as most are: names of events, methods, states
+        return text
     pieces = _ULID.split(_cut(text))  # text, ULID, text, …
     pieces[::2] = [_scrub_piece(piece) for piece in pieces[::2]]
     return "".join(pieces)
