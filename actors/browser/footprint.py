@@ -110,7 +110,7 @@ def proportional(pid: int) -> int:
 
 def _private(pid: int) -> int:
     try:
-        _, resident, shared, *_ = (procfs.PROC / str(pid) / "statm").read_text().split()
+        _, resident, shared, *_ = procfs.read_line(pid, "statm").split()
     except (OSError, ValueError):  # gone, before or while it was read
         return 0
     return (int(resident) - int(shared)) * _PAGE
@@ -118,6 +118,6 @@ def _private(pid: int) -> int:
 
 def _descriptors(pid: int) -> int:
     try:
-        return len(os.listdir(procfs.PROC / str(pid) / "fd"))  # noqa: PTH208 - only counted
+        return len(os.listdir(f"{procfs.PROC}/{pid}/fd"))  # noqa: PTH208 - only counted
     except OSError:
         return 0

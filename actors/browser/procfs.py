@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROC = Path("/proc")
+_LINE = 4096
+"""No file that is read as a whole line is as long as that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,19 @@ def parse_stat(text: str) -> Process:
 
 def get(pid: int) -> Process:
     """Return the process of that pid. Raises OSError."""
-    return parse_stat((PROC / str(pid) / "stat").read_text("utf-8", "replace"))
+    return parse_stat(read_line(pid, "stat"))
+
+
+def read_line(pid: int, name: str) -> str:
+    """Return a file of one line about a process. Raises OSError.
+
+    Of hundreds of processes, again and again: a Path and a text file would cost several times that.
+    """
+    descriptor = os.open(f"{PROC}/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _LINE).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)
 
 
 def find(pid: int) -> Process | None:
