@@ -79,6 +79,24 @@ async def test_an_entry_is_on_the_disk_before_the_answer(api: Api) -> None:
         assert (await api.deps.store.access_head(one.id)).number == n
 
 
+async def test_the_entry_of_a_message_is_written_together_with_it(api: Api) -> None:
+    """So it is there with the answer; and each call has one, also a repeat and a refusal."""
+    one = await tenant(api, "one")
+    before = (await api.deps.store.access_head(one.id)).number
+    for n in range(1, 4):
+        answer = await one.call(
+            "POST", "/v1/sessions/a/messages", {"to": "15550100099", "text": "x"}
+        )
+        assert (await api.deps.store.access_head(one.id)).number == before + n
+        [entry] = await api.deps.store.access_log(one.id, limit=1)
+        assert (entry.action, entry.result) == ("message.send", "done")
+        assert dict(entry.detail) == {"message_id": answer.json["id"]}
+        assert (entry.session_id, entry.key) == (one.session, one.key_id)
+    await one.call("POST", "/v1/sessions/a/messages", {"to": "nobody", "text": "x"})
+    noted = await entries(api, one.id, before + 4)
+    assert [entry.result for entry in noted[-2:]] == ["done", "fields_invalid"]
+
+
 async def test_reading_is_not_noted(api: Api) -> None:
     one = await tenant(api, "one")
     for path in ("/v1/sessions", "/v1/sessions/a", "/v1/numbers", "/v1/events", "/v1/audit"):

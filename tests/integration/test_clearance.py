@@ -13,7 +13,8 @@ from actors import clearance
 from actors.base import tell
 from actors.clearance import Clearance
 from actors.limiter_messages import SendGranted
-from actors.messages import SendAnswered, TimerFired
+from actors.messages import SendAnswered, Service, TimerFired
+from supervisor.services import service_down
 from tests.integration.tenant_support import home_of
 from tests.integration.test_limiter import CAPS, Desk, desk
 from tests.integration.test_limiter_sends import ONE, refused, send
@@ -115,29 +116,37 @@ async def test_the_next_message_waits_for_nothing_once_one_is_over(tmp_path: Pat
         assert not here.book.over
 
 
-@pytest.mark.parametrize("gone", ["before", "with it"])
-async def test_a_question_that_a_limiter_takes_with_it_is_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str
+@pytest.mark.parametrize("limiter", ["gone", "deaf", "refusing"])
+async def test_a_question_without_an_answer_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limiter: str
 ) -> None:
-    """Soon, if the limiter was not there; late, if nobody could know that it had the question."""
-    monkeypatch.setattr(clearance, "LATE", 0.3)
-    monkeypatch.setattr(clearance, "SOON", 0.2)
+    """Soon, if the limiter was not there or could not tell; late, if it died with the question."""
+    monkeypatch.setattr(clearance, "LATE", 0.3 if limiter == "deaf" else LEASE)
+    monkeypatch.setattr(clearance, "SOON", LEASE if limiter == "deaf" else 0.3)
     async with desk(tmp_path) as (here, one):
-        if gone == "before":
+        if limiter == "gone":
             await here.end(RuntimeError("x"))
         else:
-            monkeypatch.setattr(here.door, "_ref", Deaf.start())
+            here.door.open(Dying.start(answers=limiter == "refusing"))
         async with asker(here, one) as (ref, answers):
             ref.ask(None)  # by now it has asked
             assert not answers
-            if gone == "before":
+            if limiter == "gone":
                 here.start()
             else:
                 here.door.open(here.ref)
             await granted(answers)
 
 
-class Deaf(pykka.ThreadingActor):
-    """A limiter that is about to die."""
+class Dying(pykka.ThreadingActor):
+    """A limiter that is about to die, or waits for its log."""
 
     use_daemon_thread = True
+
+    def __init__(self, *, answers: bool) -> None:
+        super().__init__()
+        self.answers = answers
+
+    def on_receive(self, message: Any) -> None:
+        if self.answers:
+            message.reply.put(service_down(Service.LIMITER))

@@ -10,6 +10,7 @@ import pytest
 
 from actors.base import tell
 from actors.bridge import FutureReply
+from actors.limiter_door import LimiterDoor
 from actors.messages import Done, Refused, Reply, Service, ToService
 from actors.service import ServiceActor
 from supervisor.services import ServiceSpec
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pykka import ActorRef
+
+    from supervisor.services import Door
 
 pytestmark = pytest.mark.integration
 
@@ -54,13 +57,20 @@ class Services:
 
     refs: list[ActorRef[Any]] = field(default_factory=list)
 
-    def spec(self, service: Service) -> ServiceSpec:
+    def spec(self, service: Service, door: Door | None = None) -> ServiceSpec:
         def start(incarnation: int, root: ActorRef[Any]) -> ActorRef[Any]:
             ref = Probe.start(child_id=service.value, incarnation=incarnation, parent=root)
             self.refs.append(ref)
             return ref
 
-        return ServiceSpec(service=service, start=start)
+        return ServiceSpec(service=service, start=start, door=door)
+
+
+async def knock(door: LimiterDoor) -> int | None:
+    """Return the incarnation behind the door, None if there is none."""
+    reply = FutureReply()
+    message: Any = Ping(reply)
+    return await reply.wait(10) if door.ask(message) else None
 
 
 async def ping(here: World, service: Service) -> Any:
@@ -100,6 +110,22 @@ async def test_a_crash_costs_one_restart_of_one_service(
         )
         assert metric == 1.0
     assert not any(ref.is_alive() for ref in services.refs)
+
+
+async def test_a_door_leads_to_whichever_incarnation_runs(tmp_path: Path) -> None:
+    """To none between a crash and the next start, nor after the end."""
+    services, door = Services(), LimiterDoor()
+    assert await knock(door) is None
+    async with world(tmp_path, services=[services.spec(Service.LIMITER, door)]) as here:
+        await eventually_async(is_incarnation(here, Service.LIMITER, 1))
+        assert await knock(door) == 1
+        tell(services.refs[0], RuntimeError("x"))
+
+        async def second() -> bool:
+            return await knock(door) == 2
+
+        await eventually_async(second)
+    assert await knock(door) is None
 
 
 async def test_a_crash_loop_goes_on_slower_and_harms_no_session(tmp_path: Path) -> None:

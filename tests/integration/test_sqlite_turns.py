@@ -131,6 +131,21 @@ async def test_a_reply_takes_the_bulk_before_it_in_its_chat_along(box: Box) -> N
     assert await box.drain() == [before.id, reply.id, elsewhere.id]
 
 
+@pytest.mark.parametrize("other", [{"send_at_ms": NOW + 5000}, {"priority": BULK}, {}])
+async def test_the_last_one_is_known_to_be_it(box: Box, other: dict[str, Any]) -> None:
+    """Whatever else waits in the session, and for whatever; another session's does not count."""
+    there = await box.store.create_session(box.home, "support", NOW)
+    new = NewOutbound(session_id=there[0].id, chat=PERSON, wa_id="Z", body="x", now_ms=NOW)
+    await box.store.accept_message(box.home, new)
+    first = await box.accept()
+    assert (await box.due()).last
+    await box.accept(OTHER, **other)
+    assert not (await box.due()).last
+    await box.claim(first)
+    await box.store.record_sent(first.id, 1, NOW)
+    assert (await box.due(NOW + 5000)).last
+
+
 async def test_not_before_its_time_and_nobody_waits_for_it(box: Box) -> None:
     later = await box.accept(send_at_ms=NOW + 5000)
     sooner = await box.accept(send_at_ms=NOW + 3000)
