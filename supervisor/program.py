@@ -19,6 +19,7 @@ from storage.store import StoreError
 from supervisor import descriptors
 from supervisor.compose import Running, node
 from supervisor.errors import StartError, SupervisorDied
+from supervisor.scheduling import give_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +47,8 @@ def run(
     # for a person who wants to know where it stands: all threads, on standard error, also when
     # every one of them is stuck
     faulthandler.register(signal.SIGUSR1, all_threads=True)
+    if not give_way():
+        log.info("scheduling_not_changed")
     try:
         descriptors.require(descriptors.raise_limit(), settings.max_sessions)
         asyncio.run(_serve(settings, announce, stopping))

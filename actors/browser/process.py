@@ -231,6 +231,7 @@ def _spawn(argv: list[str], env: Mapping[str, str], child: Sequence[int]) -> int
             *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable() if fd > CDP_OUT),
         ],
         setsid=True,
+        scheduler=(os.SCHED_OTHER, os.sched_param(0)),  # our own is not for browsers
         setsigmask=(),
         setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores them, and exec hands that on
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -32,6 +35,24 @@ def test_sigusr1_shows_where_every_thread_stands(node: Node) -> None:
     for place in ("supervisor/watchdog.py", "actors/bridge.py", "pykka"):
         eventually(lambda place=place: place in node.log)  # type: ignore[misc]
     assert node.program.stop() == 0
+
+
+def policies(pid: int) -> Counter[int]:
+    """Count a process's threads by how the system schedules them."""
+    tasks = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]
+    return Counter(os.sched_getscheduler(task) for task in tasks)
+
+
+async def test_its_threads_interrupt_no_other_and_its_browsers_are_ordinary(node: Node) -> None:
+    async with node.api() as api:
+        await connect(api, "one")
+        (browser,) = node.browsers()
+        found = await asyncio.to_thread(policies, node.program.pid)
+        if "scheduling_not_changed" in node.log:
+            pytest.skip("the system does not let a thread become a batch thread")
+        assert found.pop(os.SCHED_OTHER) == 1, "the lifeline of these tests"
+        assert set(found) == {os.SCHED_BATCH}
+        assert set(await asyncio.to_thread(policies, browser.pid)) == {os.SCHED_OTHER}
 
 
 async def test_as_pid_1_it_reaps_what_its_browsers_leave(
