@@ -24,8 +24,8 @@ OLDEST_SQLITE: Final = (3, 37, 0)
 _STATEMENTS: Final = 512
 """More than the program has: none is compiled twice."""
 _WAL_SIZE_LIMIT: Final = 64 * 1024 * 1024
-_CHECKPOINT_PAGES: Final = 4000
-"""How long the log grows, 16 MB, before it is moved into the file: by then what was written again
+_CHECKPOINT_PAGES: Final = 2000
+"""How long the log grows, 8 MB, before it is moved into the file: by then what was written again
 and again is written once. At SQLite's own 1000 that was once a second under full load."""
 _CACHE_KIB: Final = 16 * 1024
 """Memory for pages of the connection that writes, so that it seldom reads one from the disk."""
