@@ -37,8 +37,6 @@ class Mailboxes(Collector):
             self._refs = {name: ref for name, ref in self._refs.items() if ref.is_alive()}
             refs = sorted(self._refs.items(), key=lambda item: item[0])
         for name, ref in refs:
-            inbox: Any = (
-                ref.actor_inbox
-            )  # a queue.Queue, of which pykka's protocol names only a part
+            inbox: Any = ref.actor_inbox  # a queue, of which pykka's protocol names only a part
             family.add_metric(name, inbox.qsize())
         yield family

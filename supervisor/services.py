@@ -1,9 +1,9 @@
 """The services beside the sessions: permanent children of the root, one of each kind.
 
 The pool, the limiter, the memory and the janitor actor. The root addresses them by name; a session
-or another service reaches one through the root (`ToService`), and nobody else keeps its ref but
-the limiter's door (actors.limiter_door), through which every message to be sent goes. One
-that crashes is started again, for ever and ever slower: without it the sessions run on, uncared
+or another service reaches one through the root (`ToService`), and nobody else keeps its ref, but
+for the limiter's door (actors.limiter_door): every message that is sent asks there. One that
+crashes is started again, for ever and ever slower: without it the sessions run on, uncared
 for, which is an alarm and no reason to end them. It starts from what the root and the store know,
 so that a crash loses nothing but time.
 """

@@ -49,7 +49,9 @@ async def test_its_threads_interrupt_no_other_and_its_browsers_are_ordinary(node
         (browser,) = node.browsers()
         found = await asyncio.to_thread(policies, node.program.pid)
         if "scheduling_not_changed" in node.log:
-            pytest.skip("the system does not let a thread become a batch thread")
+            pytest.skip(
+                "sched_setscheduler is forbidden here: the node says so and runs on as it is"
+            )
         assert found.pop(os.SCHED_OTHER) == 1, "the lifeline of these tests"
         assert set(found) == {os.SCHED_BATCH}
         assert set(await asyncio.to_thread(policies, browser.pid)) == {os.SCHED_OTHER}
