@@ -1,16 +1,17 @@
 """A courier's question at the limiter, whether a message may be handed over now.
 
 It is asked again until there is an answer, under the same key: the limiter may be started anew
-meanwhile. Each hand-over has a key of its own, so that no grant serves twice.
+meanwhile. Each hand-over has a key of its own, so that no grant serves twice. A grant says for how
+long it is of no use to ask for the next one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from actors.base import tell
-from actors.limiter_messages import SendGranted, SendLater, SendWanted
+from actors.limiter_messages import TOLD_ONCE_IN, SendGranted, SendLater, SendWanted
 from actors.messages import SendAnswered, TimerFired
 from actors.send_plan import Over
 
@@ -53,16 +54,25 @@ class Letter:
 class Clearance:
     """Owned by one session actor and used only from its thread; one question at a time."""
 
-    def __init__(self, owner: ClearanceOwner, main: Bridge, door: LimiterDoor) -> None:
+    def __init__(
+        self,
+        owner: ClearanceOwner,
+        main: Bridge,
+        door: LimiterDoor,
+        monotonic: Callable[[], float],
+    ) -> None:
         self._owner = owner
         self._main = main
         self._door = door
+        self._monotonic = monotonic
         self._serial = 0
         self._wanted: SendWanted | None = None
         self._then: Callable[[SendGranted | SendLater], None] | None = None
         self._seen = 0
         self._timer: Timer | None = None
         self._nap = LATE
+        self._next: tuple[str, float, SendLater] | None = None
+        self._told: dict[str, float] = {}
 
     def ask(
         self,
@@ -119,12 +129,41 @@ class Clearance:
             self._then = None
             if isinstance(answer, SendLater):
                 self._wanted = None
+                self._told[answer.window] = self._monotonic()
+            else:
+                self._remember(answer)
             then(answer)
         else:
             self._arm(SOON)
 
+    def held(self, number: str | None) -> SendLater | None:
+        """Return what a number's next message waits for, as far as that is known without asking.
+
+        A cap is the limiter's to tell of, as often as it does that: until then it has to be asked.
+        """
+        if self._next is None or self._next[0] != number:
+            return None
+        _, until, later = self._next
+        now = self._monotonic()
+        told, again = self._told.get(later.window), TOLD_ONCE_IN.get(later.window)
+        if until <= now or (again is not None and (told is None or now - told >= again / 1000)):
+            return None
+        return replace(later, seconds=until - now)
+
+    def forget(self) -> None:
+        """Rely on no earlier answer: clocks may not go alike while the machine sleeps."""
+        self._next = None
+
+    def _remember(self, granted: SendGranted) -> None:
+        later = granted.next
+        if later is not None:
+            until = self._monotonic() + later.seconds
+            self._next = (granted.grant.number, until, later)
+
     def over(self, *, committed: bool) -> None:
         """Let the number's next message go; without `committed` the grant was not used."""
+        if not committed:
+            self.forget()
         wanted, self._wanted, self._then = self._wanted, None, None
         if wanted is not None:
             self._door.over(Over(number=wanted.number, key=wanted.key, committed=committed))

@@ -23,7 +23,7 @@ from actors.browser.driver import (
 from actors.clearance import Clearance
 from actors.delivery import is_definite
 from actors.doubts import Doubts
-from actors.handover import PREPARE_DEADLINE, Handover, type_for
+from actors.handover import PREPARE_DEADLINE, Handover
 from actors.limiter_messages import SendGranted, SendLater
 from actors.messages import SendAnswered, TimerFired
 from actors.upload_time import upload_seconds
@@ -86,7 +86,7 @@ class Courier:
         self._calls = calls
         self._deps = deps
         self._recorder = recorder
-        self._clearance = Clearance(owner, deps.main, deps.limiter)
+        self._clearance = Clearance(owner, deps.main, deps.limiter, deps.monotonic)
         self._doubts = Doubts(owner=owner, calls=calls, deps=deps, recorder=recorder)
         self._handover = Handover(calls, deps)
         self._browser: Browser | None = None
@@ -145,6 +145,7 @@ class Courier:
                 self._doubts.timer_fired(timer.number)
                 self._next()
             case _ if timer.number == self._timer_number:
+                self._clearance.forget()
                 self._capped = False
                 self._next()
             case _:
@@ -177,6 +178,9 @@ class Courier:
         again = self._doubts.next()
         if self._doubts.due:
             self._doubts.examine(self._browser, self._examined)
+        elif (held := self._clearance.held(self._owner.own_number())) is not None:
+            self._deps.telemetry.capacity.sends_held.labels(window=held.window).inc()
+            self._wait_for(held, capped=True)
         elif again is not None:
             self._ask(Due(message=again), again)
         else:
@@ -252,9 +256,7 @@ class Courier:
 
     def _cleared(self, due: Due, row: MessageRow, answer: SendGranted | SendLater) -> None:
         if isinstance(answer, SendLater):
-            self._capped = answer.window in CAPS
-            self._free_ms = self._deps.now_ms() + round(1000 * answer.seconds)
-            self._rest(answer.seconds)
+            self._wait_for(answer, capped=answer.window in CAPS)
         elif self._browser is None:
             self._clearance.over(committed=False)
             self._rest()
@@ -263,14 +265,18 @@ class Courier:
         else:
             self._claim(due, row, answer.grant)
 
+    def _wait_for(self, later: SendLater, *, capped: bool) -> None:
+        """With `capped` it is for the number itself: whatever else comes waits, too."""
+        self._capped = capped
+        self._free_ms = self._deps.now_ms() + round(1000 * later.seconds)
+        self._rest(later.seconds)
+
     def _show_typing(
         self, due: Due, row: MessageRow, grant: MessageGrant, browser: Browser
     ) -> None:
-        seconds = self._deps.delivery.typing
-        work = partial(type_for, browser, row.chat, seconds)
         then = partial(self._typing_shown, due, row, grant)
-        deadline = self._deps.timeouts.call + seconds + SEND_SLACK
-        self._calls.place(self._deps.browsers, work, then, deadline=deadline)
+        deadline = self._deps.timeouts.call + SEND_SLACK
+        self._handover.announce(row, browser, self._deps.delivery.typing, then, deadline=deadline)
 
     def _typing_shown(
         self, due: Due, row: MessageRow, grant: MessageGrant, outcome: Outcome
@@ -331,8 +337,7 @@ class Courier:
             self._give_back(row)
         match outcome.value, outcome.error:
             case SendResult(ack=ack), None:
-                # Nobody is kept waiting by the last one; whatever comes meanwhile wakes us.
-                write = partial(store.record_sent, row.id, ack, now, patient=self._last)
+                write = partial(store.record_sent, row.id, ack, now, patient=self._has_time())
                 self._recorder.put("sent", write, self._rest if self._last else self._go_on)
             case _, PageRefused(reason="not_connected" | "not_now"):
                 self._unsent(row)
@@ -355,6 +360,14 @@ class Courier:
             attempt=row.attempts,
             error=type(outcome.error).__name__ if outcome.error else None,
         )
+
+    def _has_time(self) -> bool:
+        """Nobody is kept waiting: it was the last one, or the next has to wait far longer.
+
+        Whatever comes meanwhile wakes us.
+        """
+        held = self._clearance.held(self._owner.own_number())
+        return self._last or (held is not None and held.seconds >= MOMENT)
 
     def _give_back(self, row: MessageRow) -> None:
         """There is no answer that holds the ack: what is written after it changes nothing then."""

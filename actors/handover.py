@@ -64,6 +64,19 @@ class Handover:
             discard=self._desk.discard,
         )
 
+    def announce(
+        self,
+        row: MessageRow,
+        browser: Browser,
+        seconds: float,
+        then: Callable[[Outcome], None],
+        *,
+        deadline: float,
+    ) -> None:
+        """Show its chat that we type; `then` follows after `seconds`, `deadline` later at most."""
+        work = partial(type_for, browser, row.chat, seconds)
+        self._calls.place(self._browsers, work, then, deadline=seconds + deadline)
+
     def _prepared(
         self,
         row: MessageRow,

@@ -6,13 +6,24 @@ QR windows are limited by session, messages by phone number.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from actors.messages import Done, Refused
 
 if TYPE_CHECKING:
     from actors.messages import Reply
     from storage.grants import MessageGrant
+
+TOLD_ONCE_IN: Final = {
+    "minute": 3_600_000,
+    "hour": 3_600_000,
+    "day": 86_400_000,
+    "warm_up": 86_400_000,
+}
+"""How often it is told, at most, that a session has reached a cap, in milliseconds.
+
+That of a minute is no trouble, and comes and goes with every minute of a steady load: one event an
+hour says that the number is held to it, and is not the log's main content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +86,6 @@ class SendWanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SendGranted(Done):
-    """It may be handed over, once `grant` is committed together with `sending`."""
-
-    grant: MessageGrant
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SendLater(Refused):
     """Not before `seconds` have passed. `window` says what binds.
 
@@ -91,6 +95,18 @@ class SendLater(Refused):
 
     seconds: float
     window: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendGranted(Done):
+    """It may be handed over, once `grant` is committed together with `sending`.
+
+    `next` is what the number's next message waits for from now on, whichever it is, if the grant is
+    used: to ask before is of no use. None if it waits for nothing.
+    """
+
+    grant: MessageGrant
+    next: SendLater | None = None
 
 
 @dataclass(frozen=True, slots=True)

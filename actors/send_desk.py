@@ -15,6 +15,7 @@ import structlog
 
 from actors import send_plan as planner
 from actors.limiter_messages import (
+    TOLD_ONCE_IN,
     OversPut,
     SendGranted,
     SendLater,
@@ -46,16 +47,6 @@ STORE_DEADLINE: Final = 30.0
 RETRY: Final = 1.0
 TIDY: Final = 3600.0
 """How often grants that count no more are dropped, in seconds."""
-TOLD_ONCE_IN: Final = {
-    "minute": 3_600_000,
-    "hour": 3_600_000,
-    "day": 86_400_000,
-    "warm_up": 86_400_000,
-}
-"""How often it is told, at most, that a session has reached a cap, in milliseconds.
-
-That of a minute is no trouble, and comes and goes with every minute of a steady load: one event an
-hour says that the number is held to it, and is not the log's main content."""
 
 
 class SendDeps(Protocol):
@@ -142,7 +133,9 @@ class SendDesk:
         self._keep(sends)
         if isinstance(answer, MessageGrant):
             self._count(wanted.session_id, "granted")
-            wanted.reply.put(SendGranted(grant=answer))
+            later = planner.after(sends, wanted.number, self._deps.caps, now)
+            following = None if later is None else _later(later)
+            wanted.reply.put(SendGranted(grant=answer, next=following))
             return
         self._deps.telemetry.capacity.sends_held.labels(window=answer.window).inc()
         if answer.window in TOLD_ONCE_IN:

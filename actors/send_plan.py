@@ -172,6 +172,13 @@ def _granted(sends: Sends, ask: Ask, caps: Caps, now: Instant) -> tuple[Sends, M
     return sends, grant
 
 
+def after(sends: Sends, number: str, caps: Caps, now: Instant) -> Later | None:
+    """Return what a number's next message waits for, whichever it is; None if for nothing."""
+    turn = reckoning.next_turn(sends.lines.get(number, Line()), caps)
+    wait = turn.at - now.boot_ms
+    return Later(wait_ms=wait, window=turn.window) if wait > 0 else None
+
+
 def over(sends: Sends, number: str, key: str, now: Instant, *, committed: bool) -> Sends:
     """The message has left, or never will: return what that makes of `sends`."""
     lane = lane_of(number, key)

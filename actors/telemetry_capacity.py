@@ -77,8 +77,8 @@ class CapacityTelemetry:
         )
         self.sends_held = Counter(
             "wafleet_sends_held",
-            "Answers that a message has to wait, by what binds (minute, hour, day, warm_up, pace,"
-            " busy); raised by the limiter.",
+            "How often a message was made to wait, by what binds (minute, hour, day, warm_up, pace,"
+            " busy); raised by the limiter, and by a session that it has told with a grant.",
             ["window"],
             registry=registry,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,14 @@ import pytest
 
 from actors import clearance
 from actors.base import tell
+from actors.caps import Pace
 from actors.clearance import Clearance
-from actors.limiter_messages import SendGranted
+from actors.limiter_messages import SendGranted, SendLater
 from actors.messages import SendAnswered, Service, TimerFired
 from supervisor.services import service_down
 from tests.integration.tenant_support import home_of
 from tests.integration.test_limiter import CAPS, Desk, desk
-from tests.integration.test_limiter_sends import ONE, refused, send
+from tests.integration.test_limiter_sends import ONE, TWO, refused, send
 from tests.waiting import eventually_async
 
 if TYPE_CHECKING:
@@ -39,15 +41,19 @@ class Asker(pykka.ThreadingActor):
         super().__init__()
         self.child_id = session
         self.incarnation = 1
-        self.clearance = Clearance(self, here.main, here.door)
+        self.clearance = Clearance(self, here.main, here.door, time.monotonic)
         self.answers: list[Any] = []
 
-    def on_receive(self, message: Any) -> None:
+    def on_receive(self, message: Any) -> Any:
         match message:
             case "ask":
                 self.clearance.ask(
                     "message", ONE, first_contact=False, lease=LEASE, then=self.answers.append
                 )
+            case ("held", number):
+                return self.clearance.held(number)
+            case "forget":
+                self.clearance.forget()
             case bool():
                 self.clearance.over(committed=message)
             case SendAnswered():
@@ -56,6 +62,7 @@ class Asker(pykka.ThreadingActor):
                 self.clearance.timer_fired()
             case _:
                 pass
+        return None
 
     def on_stop(self) -> None:
         self.clearance.abandon()
@@ -73,12 +80,17 @@ async def asker(here: Desk, session: str) -> AsyncIterator[tuple[Any, list[Any]]
         ref.stop()
 
 
-async def granted(answers: list[Any]) -> SendGranted:
+async def first(answers: list[Any]) -> Any:
     async def there() -> bool:
         return bool(answers)
 
     await eventually_async(there)
     [answer] = answers
+    return answer
+
+
+async def granted(answers: list[Any]) -> SendGranted:
+    answer = await first(answers)
     assert isinstance(answer, SendGranted)
     return answer
 
@@ -114,6 +126,43 @@ async def test_the_next_message_waits_for_nothing_once_one_is_over(tmp_path: Pat
 
         await eventually_async(heard)
         assert not here.book.over
+
+
+async def test_what_a_grant_says_of_the_next_message_is_not_asked_for(tmp_path: Path) -> None:
+    """Unless the grant was not used, or it is a cap that the limiter has not told of."""
+    caps = replace(CAPS, minute=replace(CAPS.minute, most=2), pace=Pace(delay_ms=5000))
+    async with desk(tmp_path, caps=caps) as (here, one), asker(here, one) as (ref, answers):
+
+        def held(number: str = ONE) -> SendLater | None:
+            found: SendLater | None = ref.ask(("held", number))
+            return found
+
+        async def asked() -> Any:
+            answers.clear()
+            tell(ref, "ask")
+            return await first(answers)
+
+        assert isinstance(await first(answers), SendGranted)
+        assert held() is not None
+        ref.ask(False)
+        assert held() is None
+        assert isinstance(await asked(), SendGranted)
+        ref.ask(True)
+        by_pace = held()
+        assert by_pace is not None
+        assert (by_pace.window, held(TWO)) == ("pace", None)
+        assert 3 < by_pace.seconds <= 5
+        here.clock.boot_ms += 5000
+        ref.ask("forget")
+        assert held() is None
+        assert isinstance(await asked(), SendGranted)
+        ref.ask(True)
+        assert held() is None
+        later = await asked()
+        by_cap = held()
+        assert by_cap is not None
+        assert (later.window, by_cap.window) == ("minute", "minute")
+        assert 50 < by_cap.seconds <= later.seconds
 
 
 @pytest.mark.parametrize("limiter", ["gone", "deaf", "refusing"])

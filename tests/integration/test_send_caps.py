@@ -97,3 +97,5 @@ async def test_the_pace_is_what_the_server_sees(tmp_path: Path) -> None:
         times = [time for _, time in received(here)]
         # A page takes a moment to send, not always the same one.
         assert times[-1] - times[0] >= 2700
+        # The first was one to somebody new; each of the others was told of with the one before.
+        assert sample(here, 'wafleet_sends_held_total{window="pace"}') == 3

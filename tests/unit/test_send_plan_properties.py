@@ -15,6 +15,7 @@ from actors.send_plan import (
     Later,
     LeaseBook,
     Sends,
+    after,
     loaded,
     over,
     settle,
@@ -308,6 +309,28 @@ def test_a_restart_or_a_jump_at_any_point_changes_nothing(
     nodes[1].play(disturbed)
     assert nodes[0].answers == nodes[1].answers
     assert nodes[0].wires == nodes[1].wires
+
+
+@settings(max_examples=300)
+@given(quick)
+def test_what_a_grant_says_of_the_next_message_is_what_asking_would_say(
+    course: list[tuple[str, Any]],
+) -> None:
+    """To the millisecond: who waits for so long is neither early nor late."""
+    pace = Pace(delay_ms=300, growth=2, jitter_ms=900, first_contact_ms=1000)
+    node = Node(caps=replace(CAPS, pace=pace, warm_up=(4, 8)))
+    node.play(course)
+    node.end("s")
+    later = node.ask("s")
+    node.true += later.wait_ms if later is not None else 0
+    assert later is None or node.ask("s") is None
+    told = after(node.sends, ONE, node.caps, node.now())
+    node.commit("s")
+    node.end("s")
+    assert node.ask("s") == told
+    if told is not None:
+        node.true += told.wait_ms
+        assert node.ask("s") is None
 
 
 def test_the_properties_can_fail() -> None:
