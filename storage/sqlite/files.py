@@ -51,6 +51,7 @@ def connect_writer(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         _distrust_schema(connection)
+        _leave_no_trace(connection)
         connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_SIZE_LIMIT}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
@@ -67,6 +68,7 @@ def connect_reader(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA query_only = ON")
         _distrust_schema(connection)
+        _leave_no_trace(connection)
     except BaseException:
         connection.close()
         raise
@@ -106,6 +108,14 @@ def connect_guest(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _leave_no_trace(connection: sqlite3.Connection) -> None:
+    """Keep in memory what SQLite would put into files of its own, of whatever is read or changed.
+
+    These lie in the system's directory for temporary files, in clear, and each takes its time.
+    """
+    connection.execute("PRAGMA temp_store = MEMORY")
 
 
 def _distrust_schema(connection: sqlite3.Connection) -> None:

@@ -56,6 +56,12 @@ async def kept(store: SqliteStore) -> set[int]:
     return {n for (n,) in await store._connections.read("SELECT n FROM numbers")}
 
 
+def open_files() -> set[str]:
+    """Return what this process has open, by path."""
+    descriptors = Path("/proc/self/fd").iterdir()
+    return {str(each.readlink()) for each in descriptors if each.is_symlink()}
+
+
 def traced(store: SqliteStore) -> list[str]:
     """Collect the writer's statements from now on; not through its thread, which may be at work."""
     statements: list[str] = []
@@ -85,6 +91,28 @@ def test_each_is_kept_whole_or_not_at_all(wanted: Sequence[Sequence[int]]) -> No
                 assert await kept(store) == expected
 
     asyncio.run(run())
+
+
+async def test_nothing_is_written_outside_the_directory(tmp_path: Path) -> None:
+    """What takes back one of several is a file of SQLite's own, once it is of some size."""
+    async with numbers(tmp_path) as store:
+        opened: set[str] = set()
+
+        async def body(tx: Transaction) -> None:
+            await tx.change("UPDATE numbers SET n = n - 100")
+            await tx.change("UPDATE large SET text = hex(randomblob(2000))")
+            opened.update(open_files())
+
+        await add(store, 99)
+        rows = "SELECT '' AS text FROM sqlite_schema AS a, sqlite_schema AS b LIMIT 100"
+        await store._connections.write(lambda tx: tx.change(f"CREATE TABLE large AS {rows}"))
+        async with a_long_write(store):
+            calls = [asyncio.create_task(store._connections.write(body)) for _ in range(2)]
+            await asyncio.sleep(0)
+        await asyncio.gather(*calls)
+        assert await kept(store) == {-101}
+        assert str(tmp_path / "wafleet.db") in opened
+        assert not [path for path in opened if "etilqs" in path], "SQLite's temporary files"
 
 
 async def test_what_waits_shares_a_commit(tmp_path: Path) -> None:
