@@ -16,7 +16,7 @@ import structlog
 from actors.browser.driver import LaunchFailed
 from api.server import ListenFailed
 from storage.store import StoreError
-from supervisor import descriptors
+from supervisor import descriptors, garbage
 from supervisor.compose import Running, node
 from supervisor.errors import StartError, SupervisorDied
 from supervisor.scheduling import give_way
@@ -70,6 +70,7 @@ async def _serve(
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(node(settings))
+        garbage.settle()
         announce(running)
         watch = asyncio.create_task(running.watch())
         stopped = asyncio.create_task(stop.wait())
