@@ -114,8 +114,29 @@ class Bridge:
     ) -> None:
         """Run `work` on the loop; exactly one Outcome(call_id) follows within `deadline` s."""
         if not self._submit(lambda: self._start(work, reply_to, call_id, deadline, discard)):
-            closed = BridgeClosed(f"The {self._name} loop takes no calls any more.")
-            tell(reply_to, Outcome(call_id=call_id, error=closed))
+            tell(reply_to, Outcome(call_id=call_id, error=self._refusal()))
+
+    def call_after(
+        self,
+        seconds: float,
+        work: Callable[[], Coroutine[Any, Any, object]],
+        *,
+        reply_to: ActorRef[Any],
+        call_id: int,
+        deadline: float,
+    ) -> Timer:
+        """Do the same as `call` in so many seconds (monotonic), unless cancelled before."""
+        timer = Timer(self._loop)
+
+        def start() -> None:
+            if self._closed:
+                tell(reply_to, Outcome(call_id=call_id, error=self._refusal()))
+            else:
+                self._start(work, reply_to, call_id, deadline, None)
+
+        if not self._submit(lambda: timer.arm(seconds, start)):
+            tell(reply_to, Outcome(call_id=call_id, error=self._refusal()))
+        return timer
 
     def after(self, seconds: float, reply_to: ActorRef[Any], message: object) -> Timer:
         """Tell `message` to the actor in `seconds` (monotonic), unless cancelled."""
@@ -131,7 +152,7 @@ class Bridge:
         """
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
         if not self._submit(lambda: self._start_blocking(work, future)):
-            raise BridgeClosed(f"The {self._name} loop takes no calls any more.")
+            raise self._refusal()
         return future.result(timeout)
 
     async def ask(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -141,7 +162,7 @@ class Bridge:
         """
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
         if not self._submit(lambda: self._start_blocking(work, future)):
-            raise BridgeClosed(f"The {self._name} loop takes no calls any more.")
+            raise self._refusal()
         return await asyncio.shield(asyncio.wrap_future(future))
 
     async def close(self, timeout: float) -> int:
@@ -157,6 +178,9 @@ class Bridge:
         if left:
             await asyncio.wait(left, timeout=1.0)
         return len(left)
+
+    def _refusal(self) -> BridgeClosed:
+        return BridgeClosed(f"The {self._name} loop takes no calls any more.")
 
     def _submit(self, start: Callable[[], None]) -> bool:
         if self._closed:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from pykka import ActorRef
 
-    from actors.bridge import Bridge
+    from actors.bridge import Bridge, Timer
     from actors.messages import Outcome
 
 T = TypeVar("T")
@@ -37,6 +37,22 @@ class Calls:
         self._open[self._last] = then
         bridge.call(
             work, reply_to=self._ref, call_id=self._last, deadline=deadline, discard=discard
+        )
+
+    def place_after(
+        self,
+        seconds: float,
+        bridge: Bridge,
+        work: Callable[[], Coroutine[Any, Any, object]],
+        then: Callable[[Outcome], None],
+        *,
+        deadline: float,
+    ) -> Timer:
+        """Do that in so many seconds, without waking the actor before; cancel it at its end."""
+        self._last += 1
+        self._open[self._last] = then
+        return bridge.call_after(
+            seconds, work, reply_to=self._ref, call_id=self._last, deadline=deadline
         )
 
     def settle(self, outcome: Outcome) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, assert_never
+from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
 import structlog
 
@@ -18,6 +18,7 @@ from actors.browser.driver import CallTimedOut, QrIssued, SocketChanged
 from actors.events import Phase
 from actors.health_changes import changes, well
 from actors.health_plan import step
+from actors.health_signs import Sign, Signs, look, signs
 from actors.health_state import fresh
 from actors.notes import Notes
 from actors.outages import END_TO_END, LOGIN_LOST, Outage, Repair, Rung
@@ -25,8 +26,6 @@ from actors.state import State
 from storage.events import EventType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from actors.bridge import Timer
     from actors.browser.driver import Browser, BrowserFact
     from actors.calls import Calls
@@ -57,7 +56,7 @@ class HealthOwner(Protocol):
 
     def tell_parent(self, message: object) -> None: ...
 
-    def arm_health_timer(self, name: str, seconds: float, number: int) -> Timer: ...
+    def arm_check(self, seconds: float, number: int) -> Timer: ...
 
 
 class Health:
@@ -81,8 +80,10 @@ class Health:
         self._publisher = publisher
         self._plan = fresh(deps.health.get(session_id))
         self._notes = Notes(session_id=session_id, calls=calls, deps=deps, answered=self._probed)
-        self._timers: dict[str, Timer] = {}
-        self._numbers = {"beat": 0, "check": 0}
+        self._next_beat: Timer | None = None
+        self._seen: Sign | None = None
+        self._check: Timer | None = None
+        self._number = 0
         self._in_conflict = self._claiming = False
         self._detail = ""
         self._traffic = deps.monotonic()
@@ -145,10 +146,10 @@ class Health:
         self._in_conflict = conflict
         return conflict and self._claiming
 
-    def timer_fired(self, name: str, number: int) -> None:
-        """The answer to arm_health_timer; an old timer's number changes nothing."""
-        if number == self._numbers[name]:
-            self._step(he.BeatDue() if name == "beat" else he.CheckDue())
+    def timer_fired(self, number: int) -> None:
+        """The answer to arm_check; an old timer's number changes nothing."""
+        if number == self._number:
+            self._step(he.CheckDue())
 
     def wants_snapshot(self) -> bool:
         """Tell whether restarts do not help: the launch should try the last good snapshot."""
@@ -187,8 +188,9 @@ class Health:
     def abandon(self, state: State) -> None:
         """The actor is over; it crashed if the machine does not know of it."""
         self._notes.abandon()
-        for name in self._numbers:
-            self._arm(name, None)
+        self._arm_check(None)
+        if self._next_beat is not None:
+            self._next_beat.cancel()
         if state.phase is Phase.ENDED:
             return
         history, now, cause = self._plan.history, self._deps.monotonic(), "actor_crashed"
@@ -214,14 +216,12 @@ class Health:
 
     def _perform(self, action: he.Action) -> None:
         match action:
-            case he.AskBrowser() | he.AskPage() | he.FreePage():
+            case he.AskBrowser() | he.ArmBeat() | he.AskPage() | he.FreePage():
                 self._ask(action)
             case he.Probe():
                 self._probe()
-            case he.ArmBeat(seconds=seconds):
-                self._arm("beat", seconds)
             case he.ArmCheck(seconds=check):
-                self._arm("check", check)
+                self._arm_check(check)
             case he.Suspect(cause=cause):
                 log.warning("page_suspected", cause=cause)
                 self._owner.happened(events.Suspected(cause=cause))
@@ -234,43 +234,70 @@ class Health:
             case _:
                 assert_never(action)
 
-    def _arm(self, name: str, seconds: float | None) -> None:
-        self._numbers[name] += 1
-        timer = self._timers.pop(name, None)
-        if timer is not None:
-            timer.cancel()
+    def _arm_check(self, seconds: float | None) -> None:
+        self._number += 1
+        if self._check is not None:
+            self._check.cancel()
+            self._check = None
         if seconds is not None and not self._plan.closed:
-            number = self._numbers[name]
-            self._timers[name] = self._owner.arm_health_timer(name, seconds, number)
+            self._check = self._owner.arm_check(seconds, self._number)
 
     # ---- signs of life ---------------------------------------------------------------------------
 
-    def _ask(self, action: he.AskBrowser | he.AskPage | he.FreePage) -> None:
-        browser = self._owner.the_browser()
-        work: Callable[[], Coroutine[Any, Any, object]]
+    def _ask(self, action: he.AskBrowser | he.ArmBeat | he.AskPage | he.FreePage) -> None:
         match action:
             case he.AskBrowser():
-                work, then = browser.beat, self._browser_answered
+                self._beat(0.0)
+            case he.ArmBeat(seconds=seconds):
+                self._beat(seconds)
             case he.AskPage():
-                work, then = browser.look, self._page_answered
+                self._ask_page()
             case he.FreePage():
-                self._count(Repair.FREE, "page_unresponsive")
-                work, then = browser.free, self._freed
-        deadline = 3 * self._deps.timeouts.beat + SLACK
-        self._calls.place(self._deps.browsers, work, then, deadline=deadline)
+                self._free()
 
-    def _browser_answered(self, outcome: Outcome) -> None:
-        self._step(self._sign(outcome, Rung.CDP) or he.BrowserAnswered())
+    def _beat(self, seconds: float) -> None:
+        """Ask in so many seconds; the page with it, if it must answer as things are now."""
+        if self._plan.closed:
+            return
+        work = partial(signs, self._owner.the_browser(), page=self._plan.watched)
+        place, bridge = self._calls.place_after, self._deps.browsers
+        self._next_beat = place(seconds, bridge, work, self._beaten, deadline=self._patience())
+
+    def _patience(self) -> float:
+        return 3 * self._deps.timeouts.beat + SLACK
+
+    def _beaten(self, outcome: Outcome) -> None:
+        found: Signs = outcome.value or Signs(browser=Sign(error=outcome.error))
+        self._seen = found.page
+        self._step(self._sign(found.browser, Rung.CDP) or he.BrowserAnswered())
         self._show_proofs()
 
-    def _page_answered(self, outcome: Outcome) -> None:
-        self._step(self._sign(outcome, Rung.PAGE) or he.PageAnswered(view=outcome.value))
+    def _ask_page(self) -> None:
+        """It was asked with its browser, unless it had no need to answer then."""
+        seen, self._seen = self._seen, None
+        if seen is not None:
+            self._page_answered(seen)
+            return
+        work = partial(look, self._owner.the_browser())
+        bridge, then = self._deps.browsers, self._looked
+        self._calls.place(bridge, work, then, deadline=self._patience())
+
+    def _looked(self, outcome: Outcome) -> None:
+        self._page_answered(outcome.value or Sign(error=outcome.error))
         self._show_proofs()
 
-    def _sign(self, outcome: Outcome, rung: Rung) -> he.Silent | he.Void | None:
-        if outcome.error is None:
+    def _page_answered(self, sign: Sign) -> None:
+        self._step(self._sign(sign, Rung.PAGE) or he.PageAnswered(view=sign.view))
+
+    def _free(self) -> None:
+        self._count(Repair.FREE, "page_unresponsive")
+        work = self._owner.the_browser().free
+        self._calls.place(self._deps.browsers, work, self._freed, deadline=self._patience())
+
+    def _sign(self, sign: Sign, rung: Rung) -> he.Silent | he.Void | None:
+        if sign.error is None:
             return None
-        if not isinstance(outcome.error, CallTimedOut):
+        if not isinstance(sign.error, CallTimedOut):
             return he.Void()  # what it was reports itself
         self._deps.telemetry.health.missed_beats.labels(rung=rung.value).inc()
         log.warning("beat_missed", rung=rung.value)

@@ -13,7 +13,6 @@ from actors.health_events import (
     Action,
     AskBrowser,
     AskPage,
-    BeatDue,
     BrowserAnswered,
     Freed,
     FreePage,
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 HUNG: Final = 2
 """Beats missed in a row; one alone may be a garbage collection, or we were late ourselves."""
 
-BeatEvent = BeatDue | BrowserAnswered | PageAnswered | Silent | Void | Freed
+BeatEvent = BrowserAnswered | PageAnswered | Silent | Void | Freed
 
 
 def beat(plan: Plan, event: BeatEvent, moment: Moment) -> Step:
@@ -42,8 +41,6 @@ def beat(plan: Plan, event: BeatEvent, moment: Moment) -> Step:
     match event:
         case Void():
             actions = ()
-        case BeatDue():
-            return plan, (AskBrowser(),)
         case BrowserAnswered():
             plan = _browser_answered(plan, moment.now)
             actions = (AskPage(),) if plan.watched else ()

@@ -27,13 +27,8 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class BeatDue:
-    """The timer of the last ArmBeat ran out."""
-
-
-@dataclass(frozen=True, slots=True)
 class BrowserAnswered:
-    """The answer to AskBrowser."""
+    """The answer to AskBrowser, or to ArmBeat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +40,7 @@ class PageAnswered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silent:
-    """AskBrowser or AskPage was not answered in time."""
+    """AskBrowser, ArmBeat or AskPage was not answered in time."""
 
     rung: Rung
 
@@ -124,7 +119,6 @@ class Leaving:
 PlanEvent = (
     Up
     | Moved
-    | BeatDue
     | BrowserAnswered
     | PageAnswered
     | Silent
@@ -165,14 +159,14 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmBeat:
-    """Forget the beat's timer, if it is armed, and arm it for these seconds."""
+    """Ask the browser as AskBrowser does, in these seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmCheck:
-    """The same with the check's; None only forgets it."""
+    """Forget the check's timer, if it is armed, and arm it for these seconds, unless None."""
 
     seconds: float | None
 

@@ -182,8 +182,8 @@ class SessionActor(ChildActor):
                 self._archivist.timer_fired(timer.number)
             case "recycle":
                 self._recycling.timed_out()
-            case "beat" | "check":
-                self._health.timer_fired(timer.name, timer.number)
+            case "check":
+                self._health.timer_fired(timer.number)
             case "qr":
                 self._qr.timer_fired(timer.number)
             case "media":
@@ -313,9 +313,9 @@ class SessionActor(ChildActor):
         if self._state.phase is Phase.CONNECTED:
             self._health.trouble(cause, detail)
 
-    def arm_health_timer(self, name: str, seconds: float, number: int) -> Timer:
+    def arm_check(self, seconds: float, number: int) -> Timer:
         """Its health: wake me then, and tell me the number."""
-        fired = TimerFired(name=name, number=number)
+        fired = TimerFired(name="check", number=number)
         return self._deps.main.after(seconds, self.actor_ref, fired)
 
     def own_number(self) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actors.base import BaseActor, ChildActor, tell
-from actors.bridge import Bridge, BridgeClosed, DeadlineExceeded, FutureReply, LoopThread
+from actors.bridge import Bridge, BridgeClosed, DeadlineExceeded, FutureReply, LoopThread, Timer
 from actors.messages import Begin, ChildExited, ExitKind, Outcome
 from tests.waiting import eventually
 
@@ -225,6 +225,33 @@ def test_a_timer_fires_once_unless_cancelled(
     bridge.after(0.1, ref, "end")
     eventually(lambda: "end" in box.got)
     assert box.got == ["fired", "end"]
+
+
+def test_a_call_of_later_is_made_once_unless_cancelled_or_closed(
+    mailbox: tuple[pykka.ActorRef[Any], Mailbox], loop_thread: LoopThread
+) -> None:
+    """It is refused like any other: a loop that is ending begins nothing."""
+    ref, box = mailbox
+    bridge = Bridge(loop_thread.loop, "test")
+    made: list[int] = []
+
+    def later(seconds: float, number: int) -> Timer:
+        async def work() -> int:
+            made.append(number)
+            return number
+
+        return bridge.call_after(seconds, work, reply_to=ref, call_id=number, deadline=5)
+
+    later(0.05, 2).cancel()
+    later(0.1, 1)
+    eventually(lambda: box.got == [Outcome(call_id=1, value=1)])
+    later(0.2, 3)
+    asyncio.run_coroutine_threadsafe(bridge.close(1), loop_thread.loop).result(5)
+    later(0.0, 4)
+    eventually(lambda: len(box.got) == 3)
+    assert {outcome.call_id for outcome in box.got[1:]} == {3, 4}
+    assert all(isinstance(outcome.error, BridgeClosed) for outcome in box.got[1:])
+    assert made == [1]
 
 
 def test_a_thousand_timers_and_calls_from_many_threads(

@@ -14,7 +14,6 @@ from actors.health_events import (
     ArmCheck,
     AskBrowser,
     AskPage,
-    BeatDue,
     BrowserAnswered,
     CheckDue,
     Freed,
@@ -96,7 +95,6 @@ def last(*story: PlanEvent | float, plan: Plan | None = None) -> list[Action]:
     ("story", "actions"),
     [
         ((Up(),), [BEAT]),
-        ((Up(), BeatDue()), [AskBrowser()]),
         # the page is asked only where it must answer
         ((BrowserAnswered(),), [BEAT]),
         ((CONNECTED, BrowserAnswered()), [AskPage()]),
@@ -374,6 +372,6 @@ def test_the_death_of_an_actor_is_told_by_the_next_one() -> None:
 def test_what_comes_after_the_end_changes_nothing() -> None:
     """Outcomes and timers of a session that is leaving are late."""
     plan, _ = play(CONNECTED, CRASH)
-    late: Sequence[PlanEvent] = (BeatDue(), *answer(), *HUNG_PAGE, SILENT, CheckDue(), Well())
+    late: Sequence[PlanEvent] = (*answer(), *HUNG_PAGE, SILENT, CheckDue(), Well())
     for event in late:
         assert play(event, plan=plan) == (plan, [])

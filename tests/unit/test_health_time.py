@@ -21,7 +21,6 @@ from actors.health_events import (
     ArmCheck,
     AskBrowser,
     AskPage,
-    BeatDue,
     BrowserAnswered,
     CheckDue,
     FreePage,
@@ -91,20 +90,20 @@ class World:
     def _perform(self, action: Action) -> None:
         match action:
             case ArmBeat(seconds=seconds):
-                self.at(self.now + seconds, BeatDue(), "beat")
+                self._beat(self.now + seconds)
             case ArmCheck(seconds=None):
                 self._armed["check"] = -1
             case ArmCheck(seconds=float() as seconds):
                 self.at(self.now + seconds, CheckDue(), "check")
             case AskBrowser():
-                self._answer(self.browser_dies, BrowserAnswered(), Silent(rung=Rung.CDP), BEAT)
+                self._beat(self.now)
             case AskPage():
                 answer = PageAnswered(view=FINE)
-                self._answer(self.page_dies, answer, Silent(rung=Rung.PAGE), BEAT)
+                self._answer(self.now, self.page_dies, answer, Silent(rung=Rung.PAGE), BEAT)
             case Probe():
                 self.probes.append(self.now)
                 good, bad = Probed(verdict=Verdict.ACKED), Probed(verdict=Verdict.SILENT)
-                self._answer(self.server_dies, good, bad, RULES.probe)
+                self._answer(self.now, self.server_dies, good, bad, RULES.probe)
             case Mend(cause=cause) | Suspect(cause=cause):
                 self.found.append((self.now, cause))
             case FreePage():
@@ -112,9 +111,15 @@ class World:
             case _:
                 raise AssertionError(action)
 
-    def _answer(self, dies: float, good: PlanEvent, bad: PlanEvent, deadline: float) -> None:
-        alive = self.now + QUICK < dies
-        self.at(self.now + (QUICK if alive else deadline), good if alive else bad)
+    def _beat(self, when: float) -> None:
+        silent = Silent(rung=Rung.CDP)
+        self._answer(when, self.browser_dies, BrowserAnswered(), silent, BEAT)
+
+    def _answer(
+        self, when: float, dies: float, good: PlanEvent, bad: PlanEvent, deadline: float
+    ) -> None:
+        alive = when + QUICK < dies
+        self.at(when + (QUICK if alive else deadline), good if alive else bad)
 
 
 SEEDS = st.integers(0, 2**32)
