@@ -92,7 +92,7 @@ class Courier:
         self._browser: Browser | None = None
         self._busy = False
         self._woken = False
-        self._capped = False
+        self._bell = deps.bells.hang(owner.child_id, owner.actor_ref)
         self._in_a_row = 0
         self._refused: str | None = None
         self._in_flight: MessageRow | None = None
@@ -119,7 +119,7 @@ class Courier:
     def start(self, browser: Browser) -> None:
         """The session is connected: learn what became of unknown messages, then send."""
         self._browser = browser
-        self._capped = False
+        self._bell.muffled = False
         self._free_ms = self._deps.now_ms()
         self._doubts.due = True
         self._next()
@@ -133,7 +133,7 @@ class Courier:
         """A message was accepted, or another one has changed; or the limiter answers."""
         if isinstance(message, SendAnswered):
             self._clearance.answered(message)
-        elif not self._capped:
+        elif not self._bell.muffled:
             self._next()
 
     def timer_fired(self, timer: TimerFired) -> None:
@@ -146,7 +146,7 @@ class Courier:
                 self._next()
             case _ if timer.number == self._timer_number:
                 self._clearance.forget()
-                self._capped = False
+                self._bell.muffled = False
                 self._next()
             case _:
                 pass
@@ -160,6 +160,7 @@ class Courier:
 
     def release(self) -> None:
         """The actor is over, its browser is gone: another session of the number may send."""
+        self._deps.bells.take_down(self._owner.child_id, self._bell)
         self._clearance.abandon()
         self._doubts.abandon()
         if self._timer is not None:
@@ -198,7 +199,7 @@ class Courier:
         self._busy = False
         if seconds is not None:
             self._arm(seconds)
-        if self._doubts.due or (self._woken and not self._capped):
+        if self._doubts.due or (self._woken and not self._bell.muffled):
             self._next()
 
     def _go_on(self) -> None:
@@ -267,7 +268,7 @@ class Courier:
 
     def _wait_for(self, later: SendLater, *, capped: bool) -> None:
         """With `capped` it is for the number itself: whatever else comes waits, too."""
-        self._capped = capped
+        self._bell.muffled = capped
         self._free_ms = self._deps.now_ms() + round(1000 * later.seconds)
         self._rest(later.seconds)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from actors.health_state import HealthRules
     from actors.limiter_door import LimiterDoor
     from actors.live import LiveBoard
+    from actors.outbox_bells import OutboxBells
     from actors.outgoing import OutgoingDesk
     from actors.state import Limits
     from actors.telemetry import Telemetry
@@ -65,6 +66,7 @@ class SessionDeps:
     store: Store
     grants: MessageGrantLog
     limiter: LimiterDoor
+    bells: OutboxBells
     outgoing: OutgoingDesk
     secrets: Secrets
     archives: Archives

@@ -134,7 +134,10 @@ class RecycleProposed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxChanged:
-    """The API, through the supervisor: a message was accepted for this session."""
+    """The API, by the session's bell: a message was accepted for it, or another one has changed.
+
+    Not told while the session must not send; it looks when it may (actors.outbox_bells).
+    """
 
     session_id: str
 
@@ -377,7 +380,6 @@ FleetMessage = (
     | TimerFired
     | StartSession
     | EndSession
-    | OutboxChanged
     | ArchiveSession
     | RefreshQr
     | ReadPage

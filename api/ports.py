@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from actors.check_cap import CheckCap
     from actors.limiter_messages import SendSlot
     from actors.live import LiveBoard
-    from actors.messages import Answer, FleetMessage, Reply
+    from actors.messages import Answer, FleetMessage, OutboxChanged, Reply
     from api.broadcast import BroadcastDriver
     from storage.media import MediaStore
     from storage.secrets import Secrets
@@ -64,8 +64,11 @@ class Forecaster(Protocol):
 class Fleet(Protocol):
     """The supervisor as seen from the main loop."""
 
-    def tell(self, message: FleetMessage) -> bool:
-        """Put a message in the supervisor's mailbox; False if it no longer takes any."""
+    def tell(self, message: FleetMessage | OutboxChanged) -> bool:
+        """Put a message in the supervisor's mailbox; False if it no longer takes any.
+
+        OutboxChanged is put in that of the session, if it runs and may send.
+        """
         ...
 
     async def ask(self, build: Callable[[Reply], FleetMessage], deadline: float) -> Answer:

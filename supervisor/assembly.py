@@ -59,6 +59,7 @@ def session_deps(parts: Parts, profiles: ProfileCare) -> SessionDeps:
         outgoing=parts.outgoing,
         secrets=parts.secrets,
         limiter=parts.limiter,
+        bells=parts.bells,
         archives=parts.archives,
         archive_times=ArchiveTimes(
             delay=settings.archive_delay, interval=settings.archive_interval

@@ -21,7 +21,16 @@ from actors.browser.profile import sweep_orphans
 from actors.check_cap import CheckCap
 from actors.limiter_door import Forecasts
 from actors.live import LiveBoard
-from actors.messages import Answer, Done, FleetMessage, Refused, Reply, Shutdown, StartSession
+from actors.messages import (
+    Answer,
+    Done,
+    FleetMessage,
+    OutboxChanged,
+    Refused,
+    Reply,
+    Shutdown,
+    StartSession,
+)
 from actors.outgoing import OutgoingDesk
 from actors.reasons import TRANSIENT
 from actors.telemetry import Telemetry
@@ -58,6 +67,7 @@ if TYPE_CHECKING:
 
     from pykka import ActorRef
 
+    from actors.outbox_bells import OutboxBells
     from config.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -77,12 +87,16 @@ class Running:
 
 
 class FleetPort:
-    """The supervisor as the API and the boot see it."""
+    """The supervisor as the API and the boot see it; news of an outbox go straight to a session."""
 
-    def __init__(self, ref: ActorRef[FleetSupervisor]) -> None:
+    def __init__(self, ref: ActorRef[FleetSupervisor], bells: OutboxBells) -> None:
         self._ref = ref
+        self._bells = bells
 
-    def tell(self, message: FleetMessage) -> bool:
+    def tell(self, message: FleetMessage | OutboxChanged) -> bool:
+        if isinstance(message, OutboxChanged):
+            self._bells.ring(message)
+            return self.alive()
         return tell(self._ref, message)
 
     async def ask(self, build: Callable[[Reply], FleetMessage], deadline: float) -> Answer:
@@ -277,7 +291,7 @@ async def running_loops(
 @asynccontextmanager
 async def running_fleet(parts: Parts) -> AsyncIterator[FleetPort]:
     """The supervisor; on leaving, every session is stopped and no browser is left."""
-    fleet = FleetPort(FleetSupervisor.start(fleet_deps(parts)))
+    fleet = FleetPort(FleetSupervisor.start(fleet_deps(parts)), parts.bells)
     try:
         yield fleet
     finally:

@@ -27,7 +27,6 @@ from actors.messages import (
     LaunchesBlocked,
     LaunchGateChanged,
     LaunchGranted,
-    OutboxChanged,
     Outcome,
     PlaceGiven,
     PlaceRefused,
@@ -118,7 +117,7 @@ class FleetSupervisor(BaseActor):
                 self._start(session_id, reply, Urgency.BOOT if boot else Urgency.PERSON)
             case EndSession():
                 self._end_session(message)
-            case OutboxChanged() | ArchiveSession() | RefreshQr() | ReadPage():
+            case ArchiveSession() | RefreshQr() | ReadPage():
                 self._relay.pass_on(message)
             case ToSession() | ToService():
                 self._relay.pass_on(message)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from actors.gate import LaunchGate
 from actors.limiter_door import LimiterDoor
 from actors.limiter_plan import Instant
+from actors.outbox_bells import OutboxBells
 from actors.usage import UsageBoard
 from storage.grants import Forgotten
 from storage.space import Space
@@ -57,6 +58,7 @@ class Parts:
     gate: LaunchGate = field(default_factory=LaunchGate)
     usage: UsageBoard = field(default_factory=UsageBoard)
     limiter: LimiterDoor = field(default_factory=LimiterDoor)
+    bells: OutboxBells = field(default_factory=OutboxBells)
 
 
 def now_ms() -> int:

@@ -8,7 +8,6 @@ from actors.base import tell
 from actors.messages import (
     NOT_CONNECTED,
     ArchiveSession,
-    OutboxChanged,
     RefreshQr,
     Refused,
     ToService,
@@ -34,11 +33,11 @@ class Relay:
 
     def pass_on(
         self,
-        message: OutboxChanged | ArchiveSession | RefreshQr | ReadPage | ToSession | ToService,
+        message: ArchiveSession | RefreshQr | ReadPage | ToSession | ToService,
     ) -> None:
         """Hand it on; who asks for something that is not there is told so."""
         match message:
-            case OutboxChanged() | ArchiveSession() | RefreshQr() | ReadPage():
+            case ArchiveSession() | RefreshQr() | ReadPage():
                 if not self._to_session(message.session_id, message):
                     _answer_absent(message)
             case ToSession(session_id=session_id, incarnation=incarnation, message=passed):
@@ -56,8 +55,8 @@ class Relay:
         return child is not None and child.ref is not None and tell(child.ref, message)
 
 
-def _answer_absent(message: OutboxChanged | ArchiveSession | RefreshQr | ReadPage) -> None:
-    """The session does not run; a message that was accepted for it waits in the store."""
+def _answer_absent(message: ArchiveSession | RefreshQr | ReadPage) -> None:
+    """The session does not run."""
     match message:
         case ArchiveSession(reply=reply):
             gone = "The session is not running; start it, then archive it."
@@ -67,8 +66,6 @@ def _answer_absent(message: OutboxChanged | ArchiveSession | RefreshQr | ReadPag
             answer(reply, Refused(code="not_at_qr", message=gone))
         case ReadPage(reply=reply):
             answer(reply, NOT_CONNECTED)
-        case OutboxChanged():
-            pass
 
 
 def answer(reply: Any, value: Answer) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.base import tell
 from actors.messages import OutboxChanged
 from storage.acceptance import KeyReused, RequestKey
 from storage.messages import MessageRow, NewOutbound
@@ -102,5 +101,5 @@ class Posts:
         return answer
 
     def _tell(self) -> None:
-        changed = OutboxChanged(session_id=self._world.session_id)
-        tell(cast("Any", self._world.session.box), changed)
+        world = self._world
+        world.deps.bells.ring(OutboxChanged(session_id=world.session_id))

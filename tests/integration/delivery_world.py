@@ -25,6 +25,7 @@ from actors.delivery import DeliveryRules
 from actors.limiter_door import LimiterDoor
 from actors.limiter_plan import MARGIN_MS, Instant, Limit
 from actors.messages import OutboxChanged, Outcome, SendAnswered, TimerFired
+from actors.outbox_bells import OutboxBells
 from actors.outgoing import OutgoingDesk
 from actors.recorder import Recorder
 from actors.send_desk import SendDesk
@@ -153,6 +154,7 @@ class World:
             caps=CAPS,
             telemetry=Telemetry(),
             delivery=self.rules,
+            bells=OutboxBells(),
             outgoing=OutgoingDesk(
                 store=self.store,
                 index=self.store,
@@ -194,7 +196,7 @@ class World:
         )
         row: MessageRow = self.run(self.store.accept_message(self.workspace_id, new))
         self.accepted.append(row)
-        tell(cast("Any", self.session.box), OutboxChanged(session_id=self.session_id))
+        self.deps.bells.ring(OutboxChanged(session_id=self.session_id))
         return row
 
     def hand_over(self, message: Outgoing) -> None:

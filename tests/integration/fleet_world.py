@@ -27,6 +27,7 @@ from actors.messages import (
     StopKind,
     StopSession,
 )
+from actors.outbox_bells import OutboxBells
 from actors.pool import PoolActor, PoolDeps
 from actors.pool_plan import Rules
 from actors.pressure import Mark, Marks, Needs
@@ -237,7 +238,7 @@ async def world(
         deps["services"] = services
         ref = FleetSupervisor.start(FleetDeps(**{**deps, **changes}))
         here = World(
-            FleetPort(ref),
+            FleetPort(ref, OutboxBells()),
             ref,
             store,
             (await store.workspace_named(DEFAULT)).id,

@@ -11,7 +11,8 @@ import pytest
 
 from actors.base import BaseActor, ChildActor, tell
 from actors.bridge import Bridge, BridgeClosed, DeadlineExceeded, FutureReply, LoopThread, Timer
-from actors.messages import Begin, ChildExited, ExitKind, Outcome
+from actors.messages import Begin, ChildExited, ExitKind, OutboxChanged, Outcome
+from actors.outbox_bells import OutboxBells
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -291,3 +292,25 @@ async def test_a_reply_takes_the_first_answer_from_any_thread() -> None:
     with pytest.raises(TimeoutError):
         await FutureReply().wait(0.01)
     assert time.monotonic() - began < 5
+
+
+def test_a_bell_is_heard_by_the_youngest_unless_it_is_muffled() -> None:
+    """An old actor that ends late takes nobody else's bell with it."""
+    bells, news = OutboxBells(), OutboxChanged(session_id="a")
+    (old, old_box), (young, box) = start(Mailbox), start(Mailbox)
+    try:
+        first = bells.hang("a", old)
+        second = bells.hang("a", young)
+        bells.take_down("a", first)
+        bells.ring(OutboxChanged(session_id="b"))
+        second.muffled = True
+        bells.ring(news)
+        second.muffled = False
+        bells.ring(news)
+        eventually(lambda: box.got)
+        bells.take_down("a", second)
+        bells.ring(news)
+        assert (box.got, old_box.got) == ([news], [])
+    finally:
+        old.stop()
+        young.stop()

@@ -81,10 +81,10 @@ class RecordingFleet:
 
     answer: Answer | Exception = field(default_factory=Done)
     running: bool = True
-    messages: list[FleetMessage] = field(default_factory=list)
+    messages: list[FleetMessage | OutboxChanged] = field(default_factory=list)
     on_ask: Callable[[FleetMessage], Awaitable[None]] | None = None
 
-    def tell(self, message: FleetMessage) -> bool:
+    def tell(self, message: FleetMessage | OutboxChanged) -> bool:
         if self.running:
             self.messages.append(message)
         return self.running
@@ -157,7 +157,7 @@ def service_answer(message: object) -> Answer:
             return Done()
 
 
-def _word(message: FleetMessage) -> str:
+def _word(message: FleetMessage | OutboxChanged) -> str:
     match message:
         case StartSession():
             return "start"
