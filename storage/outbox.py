@@ -69,7 +69,7 @@ class Outbox(Protocol):
 
     async def record_sent(
         self, message_id: str, ack: int, now_ms: int, *, patient: bool = False
-    ) -> MessageRow:
+    ) -> None:
         """The page answered with an ack of at least 1. Never moves a message backwards.
 
         A `patient` one waits a moment for other writes, to go to the disk with them.
@@ -78,9 +78,7 @@ class Outbox(Protocol):
         it, here or by a receipt: `edited_ms` and `body`, or `revoked_ms`, with their event.
         """
 
-    async def record_failed(
-        self, message_id: str, code: str, detail: str, now_ms: int
-    ) -> MessageRow:
+    async def record_failed(self, message_id: str, code: str, detail: str, now_ms: int) -> None:
         """The page refused it before hand-over: it will never be sent."""
 
     async def record_unknown(self, message_id: str, code: str, detail: str, now_ms: int) -> None:

@@ -86,11 +86,7 @@ class MessageTable:
                 " VALUES (?, ?, ?, ?)",
                 (key, session.workspace, session.id, new.now_ms),
             )
-        await tx.change(
-            "UPDATE whatsapp_sessions SET last_activity_at = ? WHERE id = ?",
-            (new.now_ms, session.id),
-        )
-        await count(tx, session.id, RECEIVED)
+        await count(tx, session.id, RECEIVED, new.now_ms)
         payload = {
             "message_id": uuid,
             "chat_id": chat.uuid,

@@ -86,32 +86,26 @@ class OutboxTable:
 
     async def record_sent(
         self, message_id: str, ack: int, now_ms: int, *, patient: bool = False
-    ) -> MessageRow:
-        return await self._connections.write(
+    ) -> None:
+        await self._connections.write(
             lambda tx: self._sent(tx, message_id, ack, now_ms), patient=patient
         )
 
-    async def _sent(self, tx: Transaction, message_id: str, ack: int, now_ms: int) -> MessageRow:
+    async def _sent(self, tx: Transaction, message_id: str, ack: int, now_ms: int) -> None:
         ref = await find_message(tx, message_id)
         if ref is None or ref.state is MessageState.RECEIVED:
             raise no_such_message(message_id)
-        events = await _advance(tx, ref, ack, now_ms)
-        if events:
-            await tx.change(
-                "UPDATE whatsapp_sessions SET last_activity_at = ? WHERE id = ?",
-                (now_ms, ref.session.id),
-            )
-            await append_events(tx, self._ids, events, now_ms)
-        return await stored_message(tx, message_id)
+        await append_events(tx, self._ids, await _advance(tx, ref, ack, now_ms), now_ms)
 
     @transaction
     async def record_failed(
         self, tx: Transaction, message_id: str, code: str, detail: str, now_ms: int
-    ) -> MessageRow:
+    ) -> None:
         ref = await find_message(tx, message_id)
-        if ref is not None and ref.state in _MAY_FAIL:
+        if ref is None:
+            raise no_such_message(message_id)
+        if ref.state in _MAY_FAIL:
             await self._end(tx, ref, MessageState.FAILED, (code, detail), now_ms)
-        return await stored_message(tx, message_id)
 
     @transaction
     async def record_unknown(

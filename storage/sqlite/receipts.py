@@ -82,5 +82,5 @@ async def apply_ack(tx: Transaction, ref: MessageRef, ack: int, now_ms: int) -> 
         },
     )
     if newly_sent(ref.state, after):
-        await count(tx, ref.session.id, SENT)
+        await count(tx, ref.session.id, SENT, now_ms)
     return message_event(ref, after, code=SEND_REFUSED if refused else None)

@@ -23,13 +23,13 @@ SENT: Final = "messages_sent"
 RECEIVED: Final = "messages_received"
 
 
-async def count(tx: Transaction, session: int, name: str, by: int = 1) -> None:
-    """Add to one of a session's counters; `session` is its internal id."""
+async def count(tx: Transaction, session: int, name: str, now_ms: int) -> None:
+    """Add one message to a session's counter, which is activity; `session` is its internal id."""
     path = f"$.statistics.{name}"
     await tx.change(
-        "UPDATE whatsapp_sessions SET metadata ="
-        " json_set(metadata, ?1, coalesce(json_extract(metadata, ?1), 0) + ?2) WHERE id = ?3",
-        (path, by, session),
+        "UPDATE whatsapp_sessions SET last_activity_at = ?2, metadata ="
+        " json_set(metadata, ?1, coalesce(json_extract(metadata, ?1), 0) + 1) WHERE id = ?3",
+        (path, now_ms, session),
     )
 
 

@@ -26,6 +26,8 @@ _LIVE: Final = (
     SessionStatus.AUTHENTICATED,
     SessionStatus.CONNECTED,
 )
+# In the words of messages_blocking, so that it is used.
+_ON_ITS_WAY: Final = "m.state IN ('sending', 'unknown') AND m.state = 'sending'"
 
 
 class StatusTable:
@@ -119,7 +121,7 @@ class StatusTable:
         )
         ended += await _end_messages(
             tx,
-            "m.state = 'sending' AND m.whatsapp_session_id = ?",
+            f"{_ON_ITS_WAY} AND m.whatsapp_session_id = ?",
             (keys.id,),
             MessageState.UNKNOWN,
             ("session_deleted", "The session was deleted while it was being sent.", now_ms),
@@ -155,7 +157,7 @@ class StatusTable:
         ]
         ended = await _end_messages(
             tx,
-            "m.state = 'sending'",
+            _ON_ITS_WAY,
             (),
             MessageState.UNKNOWN,
             (
@@ -171,7 +173,7 @@ class StatusTable:
     async def doubt_sending(self, tx: Transaction, session_id: str, now_ms: int) -> int:
         ended = await _end_messages(
             tx,
-            "m.state = 'sending' AND m.whatsapp_session_id ="
+            f"{_ON_ITS_WAY} AND m.whatsapp_session_id ="  # noqa: S608 - constants only
             " (SELECT id FROM whatsapp_sessions WHERE uuid = ?)",
             (session_id,),
             MessageState.UNKNOWN,
@@ -199,11 +201,9 @@ async def _end_messages(
     state: MessageState,
     why: tuple[str, str, int],
 ) -> list[NewEvent]:
-    """Move messages to their end and return the events that tell of it."""
-    rows = await tx.all(
-        f"SELECT {EVENT_REF} WHERE {which} ORDER BY m.whatsapp_session_id, m.id", values
-    )
-    refs = [message_ref(row) for row in rows]
+    """Move messages to their end and return the events that tell of it, oldest first."""
+    rows = await tx.all(f"SELECT {EVENT_REF} WHERE {which}", values)
+    refs = sorted((message_ref(row) for row in rows), key=lambda ref: (ref.session.id, ref.id))
     await tx.many(
         "UPDATE messages SET state = ?, error_code = ?, error_detail = ?, updated_at = ?"
         " WHERE id = ?",

@@ -49,7 +49,8 @@ async def sent(
 ) -> MessageRow:
     """Accept a message and let WhatsApp have it."""
     row = await stored(api, await api.post(MESSAGES, body or {"to": TO, "text": "hello"}))
-    return await api.store.record_sent(row.id, 1, at if at is not None else api.deps.now_ms())
+    await api.store.record_sent(row.id, 1, at if at is not None else api.deps.now_ms())
+    return await api.store.message(api.deps.workspace_id, row.session_id, row.id)
 
 
 async def received(api: Api, kind: str = "chat", chat: str = CHAT, **content: Any) -> MessageRow:

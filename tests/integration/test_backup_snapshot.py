@@ -266,8 +266,8 @@ async def test_a_copy_that_is_not_ours_damaged_or_newer_is_refused(tmp_path: Pat
     execute(
         copy,
         "PRAGMA writable_schema = ON",
-        swap.format(roots["messages_age"], "messages_state"),
-        swap.format(roots["messages_state"], "messages_age"),
+        swap.format(roots["messages_age"], "messages_chat"),
+        swap.format(roots["messages_chat"], "messages_age"),
     )
     check_copy(copy, indexes=False)
     with pytest.raises(StoreUnusable, match="damaged"):

@@ -146,7 +146,8 @@ async def test_an_unsent_message_is_the_next_again(
 async def test_receipts_fill_in_times_once(store: SqliteStore, home: str, session_id: str) -> None:
     row = await accept(store, session_id, "A1")
     await claim_next(store, session_id, NOW)
-    sent = await store.record_sent(row.id, 1, NOW + 10)
+    await store.record_sent(row.id, 1, NOW + 10)
+    sent = await store.message(home, session_id, row.id)
     assert (sent.state, sent.sent_ms, sent.delivered_ms) == (MessageState.SENT, NOW + 10, None)
     assert await store.record_acks(session_id, ["A1"], 3, NOW + 20) == 1
     assert await store.record_acks(session_id, ["A1"], 2, NOW + 30) == 0
@@ -157,7 +158,8 @@ async def test_receipts_fill_in_times_once(store: SqliteStore, home: str, sessio
         NOW + 20,
         NOW + 20,
     )
-    assert await store.record_sent(row.id, 1, NOW + 40) == read
+    await store.record_sent(row.id, 1, NOW + 40)
+    assert await store.message(home, session_id, row.id) == read
 
 
 async def test_a_receipt_repairs_a_wrong_belief(
@@ -202,7 +204,8 @@ async def test_what_a_session_was_sending_when_it_ended_is_unknown(
     assert rows[waiting.id].state is MessageState.ACCEPTED
     told = await store.events(home, types=["message.unknown"])
     assert [event.payload["message_id"] for event in told] == [sending.id]
-    assert (await store.record_sent(sending.id, 1, NOW + 3)).state is MessageState.SENT
+    await store.record_sent(sending.id, 1, NOW + 3)
+    assert (await store.message(home, session_id, sending.id)).state is MessageState.SENT
 
 
 async def test_a_refusal_counts_only_before_sent(
@@ -228,7 +231,8 @@ async def test_failing_and_losing_track(store: SqliteStore, home: str, session_i
     await store.record_unknown(row.id, "no_answer", "x", NOW)  # not sending: nothing happens
     assert (await store.message(home, session_id, row.id)).state is MessageState.ACCEPTED
     await claim_next(store, session_id, NOW)
-    failed = await store.record_failed(row.id, "not_on_whatsapp", "no account", NOW + 1)
+    await store.record_failed(row.id, "not_on_whatsapp", "no account", NOW + 1)
+    failed = await store.message(home, session_id, row.id)
     assert (failed.state, failed.error_code, failed.error_detail) == (
         MessageState.FAILED,
         "not_on_whatsapp",
@@ -236,7 +240,8 @@ async def test_failing_and_losing_track(store: SqliteStore, home: str, session_i
     )
     assert await claim_next(store, session_id, NOW) is None
     await store.record_sent(row.id, 1, NOW + 2)
-    late = await store.record_failed(row.id, "not_on_whatsapp", "no account", NOW + 3)
+    await store.record_failed(row.id, "not_on_whatsapp", "no account", NOW + 3)
+    late = await store.message(home, session_id, row.id)
     assert late.state is MessageState.SENT
 
 

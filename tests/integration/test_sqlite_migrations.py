@@ -42,6 +42,7 @@ ALL = (
     "0017_uploads",
     "0018_inbound",
     "0019_webhooks",
+    "0020_fewer_indexes",
 )
 
 

@@ -43,7 +43,7 @@ pytestmark = pytest.mark.integration
 # What may be read from end to end: tables of few rows, and indexes of exceptions.
 REQUEST = RequestKey(key_hash="12" * 32, body_hash="34" * 32, session_status="connected")
 SMALL = {"workspaces", "subscription_plans", "w", "p", "sending_numbers"}
-EXCEPTIONS = ("messages_sending", "media_orphans")
+EXCEPTIONS = ("messages_blocking", "media_orphans")
 
 
 async def tour(store: SqliteStore) -> None:

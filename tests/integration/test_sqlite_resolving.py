@@ -165,7 +165,8 @@ async def test_only_what_is_unknown_is_resolved(
         claimed = await claim_next(store, session, NOW + 2)
         assert claimed is not None
         assert (claimed.id, claimed.attempts) == (row.id, 2), "so it is looked for before"
-    late = await store.record_sent(row.id, 1, NOW + 3)
+    await store.record_sent(row.id, 1, NOW + 3)
+    late = await store.message(home, session, row.id)
     assert late.state is MessageState.SENT, "WhatsApp's word beats a person's"
 
 
