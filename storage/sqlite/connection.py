@@ -120,6 +120,15 @@ class Connections:
         finally:
             self._readers.put_nowait(reader)
 
+    async def look_in_turn(self, body: Callable[[Query], Coroutine[Any, Any, _R]]) -> _R:
+        """Do the same behind what is being written, for who will write next anyway.
+
+        That connection still knows the pages that it has changed, which others read anew.
+        """
+        self._require_open()
+        with translated(self.path):
+            return await self._writer.run(partial(inspect, body=body))
+
     async def empty_log(self) -> None:
         """Move all of the write-ahead log into the file and cut it to nothing.
 

@@ -71,7 +71,7 @@ class OutboxTable:
         self._ids = ids
 
     async def due(self, session_id: str, now_ms: int, *, bulk_first: bool = False) -> Due:
-        return await self._connections.look(
+        return await self._connections.look_in_turn(
             lambda query: due_message(query, session_id, now_ms, bulk_first=bulk_first)
         )
 
