@@ -111,9 +111,13 @@ class Bridge:
         call_id: int,
         deadline: float,
         discard: Callable[[T], Awaitable[object]] | None = None,
+        heard: Callable[[], bool] | None = None,
     ) -> None:
-        """Run `work` on the loop; exactly one Outcome(call_id) follows within `deadline` s."""
-        if not self._submit(lambda: self._start(work, reply_to, call_id, deadline, discard)):
+        """Run `work` on the loop; exactly one Outcome(call_id) follows within `deadline` s.
+
+        None if `heard`, asked on the loop once it has succeeded, says that nobody waits for it.
+        """
+        if not self._submit(lambda: self._start(work, reply_to, call_id, deadline, discard, heard)):
             tell(reply_to, Outcome(call_id=call_id, error=self._refusal()))
 
     def call_after(
@@ -132,7 +136,7 @@ class Bridge:
             if self._closed:
                 tell(reply_to, Outcome(call_id=call_id, error=self._refusal()))
             else:
-                self._start(work, reply_to, call_id, deadline, None)
+                self._start(work, reply_to, call_id, deadline)
 
         if not self._submit(lambda: timer.arm(seconds, start)):
             tell(reply_to, Outcome(call_id=call_id, error=self._refusal()))
@@ -203,7 +207,8 @@ class Bridge:
         reply_to: ActorRef[Any],
         call_id: int,
         deadline: float,
-        discard: Callable[[T], Awaitable[object]] | None,
+        discard: Callable[[T], Awaitable[object]] | None = None,
+        heard: Callable[[], bool] | None = None,
     ) -> None:
         task = self._spawn(work())
         late = False
@@ -217,9 +222,10 @@ class Bridge:
 
         def ended(task: asyncio.Task[T]) -> None:
             timer.cancel()
+            unheard = not late and heard is not None and _succeeded(task) and not heard()
             if late:
                 self._stragglers -= 1
-            elif tell(reply_to, _outcome(call_id, task)):
+            elif unheard or tell(reply_to, _outcome(call_id, task)):
                 return
             self._spawn(self._dispose(task, discard))
 
@@ -252,6 +258,10 @@ class Bridge:
                 future.set_result(done.result())
 
         task.add_done_callback(settle)
+
+
+def _succeeded(task: asyncio.Task[Any]) -> bool:
+    return not task.cancelled() and task.exception() is None
 
 
 def _outcome(call_id: int, task: asyncio.Task[Any]) -> Outcome:

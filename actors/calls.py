@@ -31,13 +31,24 @@ class Calls:
         *,
         deadline: float,
         discard: Callable[[T], Awaitable[object]] | None = None,
-    ) -> None:
-        """Run `work` on the bridge's loop; `then` gets its Outcome within `deadline` seconds."""
+        heard: Callable[[], bool] | None = None,
+    ) -> int:
+        """Run `work` on the bridge's loop; `then` gets its Outcome within `deadline` seconds.
+
+        Unless `heard` says that nobody waits for it (Bridge.call): then `forget` the number that
+        this returns.
+        """
         self._last += 1
         self._open[self._last] = then
         bridge.call(
-            work, reply_to=self._ref, call_id=self._last, deadline=deadline, discard=discard
+            work,
+            reply_to=self._ref,
+            call_id=self._last,
+            deadline=deadline,
+            discard=discard,
+            heard=heard,
         )
+        return self._last
 
     def place_after(
         self,
@@ -54,6 +65,10 @@ class Calls:
         return bridge.call_after(
             seconds, work, reply_to=self._ref, call_id=self._last, deadline=deadline
         )
+
+    def forget(self, number: int) -> None:
+        """Expect no Outcome of this call."""
+        del self._open[number]
 
     def settle(self, outcome: Outcome) -> None:
         """Handle an Outcome message."""

@@ -363,10 +363,7 @@ class Courier:
         )
 
     def _has_time(self) -> bool:
-        """Nobody is kept waiting: it was the last one, or the next has to wait far longer.
-
-        Whatever comes meanwhile wakes us.
-        """
+        """Nobody is kept waiting: it was the last one (more wakes us), or the next waits anyway."""
         held = self._clearance.held(self._owner.own_number())
         return self._last or (held is not None and held.seconds >= MOMENT)
 

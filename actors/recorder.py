@@ -6,6 +6,7 @@ one), and so does patience: WhatsApp has already acknowledged what is being writ
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +33,35 @@ class RecorderOverflow(Exception):  # noqa: N818 - it ends the actor, which repo
     """More writes wait than the store will ever catch up with; the session starts again."""
 
 
+class Write:
+    """One of them. Nobody is woken for its end but who waits for it, then or by then."""
+
+    def __init__(
+        self,
+        what: str,
+        work: Callable[[], Coroutine[Any, Any, Any]],
+        then: Callable[[], None] | None,
+    ) -> None:
+        self.what = what
+        self.work = work
+        self.then = then
+        self._lock = threading.Lock()
+        self._wanted = then is not None
+        self._over = False
+
+    def heard(self) -> bool:
+        """On the main loop: it is written. Tell whether anybody waits for that."""
+        with self._lock:
+            self._over = not self._wanted
+            return self._wanted
+
+    def is_over(self) -> bool:
+        """Tell whether it was written unheard; if not, whoever asks is told when it is."""
+        with self._lock:
+            self._wanted = True
+            return self._over
+
+
 class Recorder:
     """Owned by one actor and used only from its thread; `arm_retry` must lead back to retry()."""
 
@@ -42,10 +72,9 @@ class Recorder:
         self._main = main
         self._session_id = session_id
         self._arm_retry = arm_retry
-        self._waiting: deque[
-            tuple[str, Callable[[], Coroutine[Any, Any, Any]], Callable[[], None] | None]
-        ] = deque()
+        self._waiting: deque[Write] = deque()
         self._writing = False
+        self._call = 0
         self._drained: Callable[[], None] | None = None
 
     def put(
@@ -60,13 +89,13 @@ class Recorder:
         """
         if len(self._waiting) >= MOST_WAITING:
             raise RecorderOverflow(f"{MOST_WAITING} writes wait for the store")
-        self._waiting.append((what, work, then))
+        self._waiting.append(Write(what, work, then))
         self._next()
 
     @property
     def last(self) -> Callable[[], Coroutine[Any, Any, Any]] | None:
-        """The write that was put last, while it is not done; it may be under way."""
-        return self._waiting[-1][1] if self._waiting else None
+        """The write that was put last, unless it is known to be done; it may be under way."""
+        return self._waiting[-1].work if self._waiting else None
 
     def when_drained(self, then: Callable[[], None]) -> None:
         """Call `then` once, when nothing waits any more (perhaps at once)."""
@@ -79,24 +108,32 @@ class Recorder:
         self._next()
 
     def _next(self) -> None:
+        if self._writing and self._waiting[0].is_over():
+            self._calls.forget(self._call)
+            self._waiting.popleft()
+            self._writing = False
         if self._writing:
             return
         if self._waiting:
             self._writing = True
-            _, work, _ = self._waiting[0]
-            self._calls.place(self._main, work, self._written, deadline=WRITE_DEADLINE)
+            write, deadline = self._waiting[0], WRITE_DEADLINE
+            if len(self._waiting) > 1 or self._drained is not None:
+                write.is_over()  # what comes after it is begun at its end
+            self._call = self._calls.place(
+                self._main, write.work, self._written, deadline=deadline, heard=write.heard
+            )
         elif self._drained is not None:
             then, self._drained = self._drained, None
             then()
 
     def _written(self, outcome: Outcome) -> None:
-        what, _, then = self._waiting[0]
+        write = self._waiting[0]
         error = outcome.error
         if isinstance(error, StoreBusy | StoreFull | DeadlineExceeded):
             log.warning(
                 "write_postponed",
                 session_id=self._session_id,
-                what=what,
+                what=write.what,
                 error=type(error).__name__,
                 waiting=len(self._waiting),
             )
@@ -104,10 +141,13 @@ class Recorder:
             return
         if error is not None and not isinstance(error, BridgeClosed):
             log.error(
-                "write_refused", session_id=self._session_id, what=what, error=type(error).__name__
+                "write_refused",
+                session_id=self._session_id,
+                what=write.what,
+                error=type(error).__name__,
             )
         self._waiting.popleft()
         self._writing = False
         self._next()
-        if then is not None:
-            then()
+        if write.then is not None:
+            write.then()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pykka
 
 from actors.base import tell
-from actors.bridge import Bridge, Timer, _outcome
+from actors.bridge import Bridge, Timer, _outcome, _succeeded
 from actors.browser.driver import (
     CallTimedOut,
     ConnectionLost,
@@ -140,16 +140,17 @@ class Pump(Bridge):
         self._world = world
         self._queue = queue
 
-    def call(self, work: Any, *, reply_to: Any, call_id: int, **_: Any) -> None:
+    def call(self, work: Any, *, reply_to: Any, call_id: int, heard: Any = None, **_: Any) -> None:
         # What is read does not wait for what is being written.
         reads = isinstance(work, partial) and work.func.__name__ in READS
         queue = self._world.reads if reads else self._queue
-        queue.append(partial(self._carry_out, work, reply_to, call_id))
+        queue.append(partial(self._carry_out, work, reply_to, call_id, heard))
 
-    def _carry_out(self, work: Any, reply_to: Any, call_id: int) -> None:
+    def _carry_out(self, work: Any, reply_to: Any, call_id: int, heard: Any) -> None:
         task = self._world.loop.create_task(work())
         self._world.run(asyncio.wait({task}))
-        tell(reply_to, _outcome(call_id, task))
+        if heard is None or not _succeeded(task) or heard():
+            tell(reply_to, _outcome(call_id, task))
 
     def after(self, seconds: float, reply_to: Any, message: object) -> Timer:
         timer = Timer(self._world.loop)

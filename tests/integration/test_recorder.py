@@ -34,6 +34,7 @@ class Scribe(BaseActor):
     def __init__(self, main: Bridge, store: Store, session_id: str) -> None:
         super().__init__()
         self.retries = 0
+        self.woken = 0
         self.drained = False
         self._main, self._store, self._session_id = main, store, session_id
         self._calls = Calls(self.actor_ref)
@@ -48,6 +49,7 @@ class Scribe(BaseActor):
             case Begin():
                 pass
             case Outcome():
+                self.woken += 1
                 self._calls.settle(message)
             case TimerFired():
                 self._recorder.retry()
@@ -128,5 +130,37 @@ async def test_a_write_that_can_never_work_does_not_hold_up_the_others(tmp_path:
         await eventually_async(drained)
         assert scribe.retries == 0
         assert time.monotonic() - began < 10
+        ref.stop()
+        await main.close(5)
+
+
+async def test_a_write_that_nobody_waits_for_wakes_nobody(tmp_path: Path) -> None:
+    """What comes after it goes on all the same, whether it has ended by then or not."""
+    async with open_store(tmp_path / "wafleet.db") as store:
+        home = await home_of(store)
+        row, _ = await store.create_session(home, "one", 1)
+        main = Bridge(asyncio.get_running_loop(), "main")
+        ref = Scribe.start(main, store, row.id)
+        scribe = ref._actor_weakref()
+        assert scribe is not None
+
+        async def written(count: int) -> bool:
+            return len(await store.messages(home, row.id)) == count
+
+        for number in range(3):  # each long after the one before
+            ref.tell(f"A{number}")
+            await eventually_async(partial(written, number + 1))
+        assert scribe.woken == 0
+        for number in range(3, 40):  # some while the one before is under way
+            ref.tell(f"A{number}")
+        ref.tell(object())
+
+        async def drained() -> bool:
+            return scribe.drained
+
+        await eventually_async(drained)
+        found = await store.messages(home, row.id, limit=100)
+        assert [message.wa_id for message in reversed(found)] == [f"A{n}" for n in range(40)]
+        assert not scribe._calls._open
         ref.stop()
         await main.close(5)
