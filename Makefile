@@ -1,6 +1,6 @@
 # Everything that is done to wafleet is done through one of these. `make demo` and `make test` set up
 # what is missing by themselves; on a bare Debian machine nothing else has to be installed by hand.
-PYTHON ?= python3
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 NPM_FLAGS := --no-fund --no-audit --loglevel=error
@@ -15,7 +15,7 @@ setup: $(VENV)/.installed node_modules/.installed ## Install Python and npm pack
 	@deploy/install-chromium
 
 $(VENV)/.installed: requirements.lock pyproject.toml deploy/make-venv
-	@PYTHON=$(PYTHON) VENV=$(VENV) deploy/make-venv
+	@PYTHON='$(PYTHON)' VENV=$(VENV) deploy/make-venv
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json .npmrc
