@@ -144,6 +144,13 @@ def test_warnings_become_records() -> None:
     assert "ResourceWarning: unclosed '…'" in record["event"]
 
 
+def test_a_stream_that_is_gone_harms_nobody() -> None:
+    log = Log().start()
+    log.close()
+    structlog.get_logger("x").info("said")
+    logging.getLogger("y").error("said")
+
+
 def fail() -> None:
     try:
         int(f"{BODY} to {JID}")
