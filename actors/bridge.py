@@ -210,7 +210,8 @@ class Bridge:
         discard: Callable[[T], Awaitable[object]] | None = None,
         heard: Callable[[], bool] | None = None,
     ) -> None:
-        task = self._spawn(work())
+        task = self._loop.create_task(work())
+        self._running.add(task)
         late = False
 
         def give_up() -> None:
@@ -222,6 +223,7 @@ class Bridge:
 
         def ended(task: asyncio.Task[T]) -> None:
             timer.cancel()
+            self._running.discard(task)
             unheard = not late and heard is not None and _succeeded(task) and not heard()
             if late:
                 self._stragglers -= 1

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 KIB: Final = 1024
-LOOKS: Final = 8
+LOOKS: Final = 24
 MUCH: Final = 32 * KIB * KIB
-"""Bytes by which a process may grow or shrink before its share is read anew."""
+"""Bytes by which a process may grow or shrink, alone or with others, before its share is read anew.
+"""
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
@@ -30,14 +31,18 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 class _Known:
     pss: int
     private: int
+    shared: int
     left: int
+
+    def is_near(self, private: int, shared: int) -> bool:
+        return abs(private - self.private) <= MUCH and abs(shared - self.shared) <= MUCH
 
 
 class Shares:
     """The processes' shares of memory, from look to look; one look at a time.
 
     To tell a share, the kernel walks all pages of a process: for 50 browsers that took 5 % of a
-    processor at a look every 15 s. So it is asked in every eighth look, each time of other
+    processor at a look every 15 s. So it is asked in one of LOOKS looks, each time of other
     processes, and whenever much has changed; in between what a process has for itself alone, which
     costs nothing, says by how much its share grew.
     """
@@ -48,14 +53,14 @@ class Shares:
 
     def of(self, process: procfs.Process) -> int:
         """Return a process's share in bytes, 0 if it is gone."""
-        key, private = (process.pid, process.started), _private(process.pid)
+        key, (private, shared) = (process.pid, process.started), _resident(process.pid)
         known = self._known.get(key)
         if private == 0:  # it is gone
             return 0
         if known is None:
-            known = _Known(proportional(process.pid), private, process.pid % LOOKS)
-        elif known.left == 0 or abs(private - known.private) > MUCH:
-            known = _Known(proportional(process.pid), private, LOOKS - 1)
+            known = _Known(proportional(process.pid), private, shared, process.pid % LOOKS)
+        elif known.left == 0 or not known.is_near(private, shared):
+            known = _Known(proportional(process.pid), private, shared, LOOKS - 1)
         else:
             known.left -= 1
         self._seen[key] = known
@@ -104,16 +109,17 @@ def proportional(pid: int) -> int:
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * KIB
     except OSError:
-        return _private(pid)
-    return _private(pid)
+        return _resident(pid)[0]
+    return _resident(pid)[0]
 
 
-def _private(pid: int) -> int:
+def _resident(pid: int) -> tuple[int, int]:
+    """Return what a process has in memory for itself alone, and with others; (0, 0): it is gone."""
     try:
         _, resident, shared, *_ = procfs.read_line(pid, "statm").split()
-    except (OSError, ValueError):  # gone, before or while it was read
-        return 0
-    return (int(resident) - int(shared)) * _PAGE
+    except (OSError, ValueError):  # before or while it was read
+        return 0, 0
+    return (int(resident) - int(shared)) * _PAGE, int(shared) * _PAGE
 
 
 def _descriptors(pid: int) -> int:

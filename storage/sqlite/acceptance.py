@@ -75,7 +75,10 @@ class AcceptanceTable:
         *,
         key: RequestKey | None = None,
     ) -> Mapping[int, MessageRow | PlanLimitReached | None]:
-        return await self._accept_all(tx, workspace_id, session_id, items, key)
+        if not items:
+            return {}
+        session = await active_session_keys(tx.all, workspace_id, session_id)
+        return await self._accept_all(tx, session, items, key)
 
     @transaction
     async def accept_one(
@@ -87,25 +90,22 @@ class AcceptanceTable:
         key: RequestKey | None = None,
         access: NewAccess | None = None,
     ) -> Taken:
-        answer = (await self._accept_all(tx, workspace_id, new.session_id, {0: new}, key))[0]
+        session = await active_session_keys(tx.all, workspace_id, new.session_id)
+        answer = (await self._accept_all(tx, session, {0: new}, key))[0]
         if not isinstance(answer, MessageRow):
             return Taken(answer=answer)
         if access is not None:
             entry = replace(access, detail={**access.detail, "message_id": answer.id})
-            await append_entry(tx, self._ids, workspace_id, entry)
+            await append_entry(tx, self._ids, workspace_id, entry, session)
         return Taken(answer=answer, ahead=await waiting_before(tx.all, answer.id))
 
     async def _accept_all(
         self,
         tx: Transaction,
-        workspace_id: str,
-        session_id: str,
+        session: SessionKeys,
         items: Mapping[int, NewOutbound],
         key: RequestKey | None,
     ) -> dict[int, MessageRow | PlanLimitReached | None]:
-        if not items:
-            return {}
-        session = await active_session_keys(tx.all, workspace_id, session_id)
         found: dict[int, MessageRow | PlanLimitReached | None] = {}
         key_id = None
         if key is not None:

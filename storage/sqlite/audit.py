@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from storage.sqlite.connection import Connections
     from storage.sqlite.ids import MonotonicIds
+    from storage.sqlite.scope import SessionKeys
     from storage.sqlite.transactions import Query, Row, Transaction
 
 _PAGE: Final = 500
@@ -93,14 +94,23 @@ class AccessTable:
 
 
 async def append_entry(
-    tx: Transaction, ids: MonotonicIds, workspace_id: str, new: NewAccess
+    tx: Transaction,
+    ids: MonotonicIds,
+    workspace_id: str,
+    new: NewAccess,
+    keys: SessionKeys | None = None,
 ) -> AccessEntry:
-    """Write an entry in a transaction, with whatever else it does."""
-    workspace = await workspace_key(tx.all, workspace_id)
-    session = key = None
-    if new.session_id is not None:
+    """Write an entry in a transaction, with whatever else it does.
+
+    `keys` are those of its session, if they are known.
+    """
+    if keys is None and new.session_id is not None:
         keys = await own_session_keys(tx.all, workspace_id, new.session_id, deleted=True)
-        session = keys.id
+    if keys is not None:
+        workspace, session = keys.workspace, keys.id
+    else:
+        workspace, session = await workspace_key(tx.all, workspace_id), None
+    key = None
     if new.key is not None:
         key = await own_key(tx.all, workspace, new.key)
     head = await _head(tx.all, workspace_id)

@@ -19,18 +19,20 @@ pytestmark = pytest.mark.integration
 MB = 1024 * 1024
 
 TAKES_MEMORY = """
-import sys
+import mmap, sys
 kept = []
 print("up", flush=True)
 for line in sys.stdin:
-    kept.append(b"x" * (int(line) << 20))
+    how, size = line.split()
+    kept.append(mmap.mmap(-1, int(size) << 20) if how == "shared" else bytearray(int(size) << 20))
+    kept[-1][:] = b"x" * len(kept[-1])
     print("taken", flush=True)
 """
 
 
 @contextmanager
-def process() -> Iterator[tuple[procfs.Process, Callable[[int], None]]]:
-    """Run a process; the function makes it take so many megabytes more."""
+def process(how: str = "alone") -> Iterator[tuple[procfs.Process, Callable[[int], None]]]:
+    """Run a process; the function makes it take so many megabytes more, alone or shared."""
     with subprocess.Popen(
         [sys.executable, "-c", TAKES_MEMORY],
         stdin=subprocess.PIPE,
@@ -43,7 +45,7 @@ def process() -> Iterator[tuple[procfs.Process, Callable[[int], None]]]:
         def take(megabytes: int) -> None:
             assert child.stdin is not None
             assert child.stdout is not None
-            child.stdin.write(f"{megabytes}\n")
+            child.stdin.write(f"{how} {megabytes}\n")
             child.stdin.flush()
             assert child.stdout.readline() == "taken\n"
 
@@ -83,6 +85,15 @@ def test_a_process_that_grows_is_seen_at_once(read: list[int]) -> None:
         take(80)
         assert look(shares, one) == pytest.approx(proportional(one.pid), rel=0.05)
         assert read == [one.pid] * (asked + 1)
+
+
+def test_much_that_a_process_shares_is_seen_at_once(read: list[int]) -> None:
+    shares = Shares()
+    with process("shared") as (one, take):
+        before = look(shares, one)
+        take(80)
+        assert look(shares, one) - before == pytest.approx(80 * MB, rel=0.1)
+        assert read == [one.pid] * 2
 
 
 def test_each_process_is_read_in_full_every_few_looks(read: list[int]) -> None:
