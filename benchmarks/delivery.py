@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -36,6 +37,8 @@ CONTACT: Final = "15550100002"
 DRAIN: Final = 180.0
 """Seconds for what the limiter has put off: at the cap itself, its jitter makes a queue."""
 GLANCE: Final = 0.5
+MEASURE: Final = {"numbers": list(range(50)), "texts": ["x" * 20] * 30}
+TIMES: Final = 40
 NONE: Final = Bar(relation="<=", limit=0)
 METRIC: Final = "wafleet_turn_to_page_seconds"
 
@@ -51,11 +54,15 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """What was posted: texts by number, when each was begun (s), how long its POST took (ms)."""
+    """What was posted: texts by number, when each was begun (s), how long its POST took (ms).
+
+    `pieces`: what the same piece of work took meanwhile, again and again (ms of a processor).
+    """
 
     accepted: Mapping[str, Sequence[str]]
     began: Mapping[str, float]
     posts: Sequence[float]
+    pieces: Sequence[float]
     cpu: float
     browsers: float
     memory: float
@@ -88,7 +95,10 @@ async def _measure(scene: Stage, node: Program, minutes: int) -> Flow:
         await link_all(api, SESSIONS)
         before, counted, began = load_of(node.pid), await buckets(api), time.monotonic()
         each = A_MINUTE * minutes // SESSIONS
+        pieces: list[float] = []
+        gauge = asyncio.create_task(_gauge(pieces))
         sent = await asyncio.gather(*(_session(api, n, each) for n in range(SESSIONS)))
+        gauge.cancel()
         seconds, after = time.monotonic() - began, load_of(node.pid)
         await drained(scene, SESSIONS * each)
         counts = await buckets(api)
@@ -96,6 +106,7 @@ async def _measure(scene: Stage, node: Program, minutes: int) -> Flow:
         accepted={str(FIRST + n): list(times) for n, (times, _) in enumerate(sent)},
         began={text: at for times, _ in sent for text, at in times.items()},
         posts=[took for _, posts in sent for took in posts],
+        pieces=pieces,
         cpu=100 * (after.node - before.node) / seconds,
         browsers=100 * (after.browsers - before.browsers) / seconds,
         memory=after.memory,
@@ -115,6 +126,16 @@ async def _session(api: Api, number: int, count: int) -> tuple[dict[str, float],
         await api.post(f"/v1/sessions/s{number}/messages", {"to": f"+{CONTACT}", "text": text})
         took.append(1000 * (time.monotonic() - began[text]))
     return began, took
+
+
+async def _gauge(pieces: list[float]) -> None:
+    """Tell how fast the machine is meanwhile: it is not the same from minute to minute."""
+    while True:
+        began = time.thread_time()
+        for _ in range(TIMES):
+            json.loads(json.dumps(MEASURE))
+        pieces.append(1000 * (time.thread_time() - began))
+        await asyncio.sleep(GLANCE)
 
 
 async def link_all(api: Api, sessions: int) -> None:
@@ -202,6 +223,7 @@ def _rows(flow: Flow, verdict: Verdict, minutes: int) -> list[Row]:
         row("way_p99", "the same of 99 of 100", "ms", percentile(ways, 99)),
         row("accept_p99", "POST begun to answered", "ms", percentile(flow.posts, 99)),
         row("cpu", "the node's CPU", "% core", flow.cpu, Bar(relation="<", limit=15.0)),
+        row("cpu.piece", "the same work meanwhile, mean", "ms", statistics.fmean(flow.pieces)),
         row("cpu.browsers", "its browsers' CPU", "% core", flow.browsers),
         row("memory.browsers", "its browsers' memory (PSS)", "MB", flow.memory),
     ]
