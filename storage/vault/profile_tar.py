@@ -165,15 +165,15 @@ def _unpack_all(stream: _Limited, target: Path) -> CopyFacts:
 
 
 def _safe_path(member: tarfile.TarInfo, target: Path) -> Path:
+    """Return where to put it. Only folders and files are ever made, so no link can lead elsewhere.
+
+    tarfile's own filters, which say the same, are not in the Python of Debian 12 (3.11.2).
+    """
     plain = member.isreg() and not member.issparse()
     path = PurePosixPath(member.name)
     inside = path.parts and not path.is_absolute() and ".." not in path.parts
     if not (plain or member.isdir()) or not inside or "\0" in member.name or member.size < 0:
         raise _unsafe()
-    try:
-        tarfile.data_filter(member, str(target))
-    except tarfile.FilterError:
-        raise _unsafe() from None
     return target / path
 
 
