@@ -129,17 +129,18 @@ class Bridge:
         call_id: int,
         deadline: float,
     ) -> Timer:
-        """Do the same as `call` in so many seconds (monotonic), unless cancelled before."""
+        """Do the same as `call` in so many seconds (monotonic), unless cancelled before.
+
+        Like a timer's, nothing comes of it once the bridge is closed: whoever asks again and again
+        would be refused again and again, at once.
+        """
         timer = Timer(self._loop)
 
         def start() -> None:
-            if self._closed:
-                tell(reply_to, Outcome(call_id=call_id, error=self._refusal()))
-            else:
+            if not self._closed:
                 self._start(work, reply_to, call_id, deadline)
 
-        if not self._submit(lambda: timer.arm(seconds, start)):
-            tell(reply_to, Outcome(call_id=call_id, error=self._refusal()))
+        self._submit(lambda: timer.arm(seconds, start))
         return timer
 
     def after(self, seconds: float, reply_to: ActorRef[Any], message: object) -> Timer:

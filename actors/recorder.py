@@ -55,8 +55,8 @@ class Write:
             self._over = not self._wanted
             return self._wanted
 
-    def is_over(self) -> bool:
-        """Tell whether it was written unheard; if not, whoever asks is told when it is."""
+    def want(self) -> bool:
+        """Have its end told; True if it is over already, and nobody was told."""
         with self._lock:
             self._wanted = True
             return self._over
@@ -108,7 +108,7 @@ class Recorder:
         self._next()
 
     def _next(self) -> None:
-        if self._writing and self._waiting[0].is_over():
+        if self._writing and self._waiting[0].want():
             self._calls.forget(self._call)
             self._waiting.popleft()
             self._writing = False
@@ -118,7 +118,7 @@ class Recorder:
             self._writing = True
             write, deadline = self._waiting[0], WRITE_DEADLINE
             if len(self._waiting) > 1 or self._drained is not None:
-                write.is_over()  # what comes after it is begun at its end
+                write.want()  # what comes after it is begun at its end
             self._call = self._calls.place(
                 self._main, write.work, self._written, deadline=deadline, heard=write.heard
             )

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 KIB: Final = 1024
 LOOKS: Final = 24
 MUCH: Final = 32 * KIB * KIB
-"""Bytes by which a process may grow or shrink, alone or with others, before its share is read anew.
-"""
+"""Bytes by which what a process has alone, or with others, may change before its share is read."""
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
